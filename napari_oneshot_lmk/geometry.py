@@ -152,6 +152,13 @@ class Geometry:
         apart_yx = self.points_to_mm(_points(points_yx) - _points(others_yx))
         return np.asarray(np.hypot(apart_yx[..., 0], apart_yx[..., 1]))
 
+    def length_to_mm(self, length_px: float) -> float:
+        """Convert a length without a direction; `SpacingUnknownError` without spacing.
+
+        A pixel that is not square counts as the geometric mean of its height and width.
+        """
+        return float(length_px * np.sqrt(self._known_spacing().prod()))
+
     def points_to_lps(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to (N, 3) patient mm (LPS)."""
         return np.asarray(self.points_to_mm(points_yx) @ self._axes_lps() + self.origin_lps_mm)

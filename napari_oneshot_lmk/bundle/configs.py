@@ -12,7 +12,7 @@ from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.layout import SECTION, BundleCard
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.imaging.transforms import preprocessing_config
-from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
+from napari_oneshot_lmk.matching.uncertainty import UNSURE_BELOW
 
 FILES = Path(__file__).parent / "files"
 """What is the same in each bundle."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
-COLUMNS = ("y", "x", "score", "expected_y", "expected_x")
+COLUMNS = ("y", "x", "score", "expected_y", "expected_x", "predicted_error", "radius_90")
 """Of each row of the output; see `Detector.points`."""
 
 
@@ -41,7 +41,7 @@ class PointNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Detect on one image, (1, 1, H, W) float32 from `prepare_image`.
 
-        Returns (1, N, 5) float32: `COLUMNS` of each landmark, in pixels of the network's grid.
+        Returns (1, N, 7) float32: `COLUMNS` of each landmark, in pixels of the network's grid.
         """
         with torch.no_grad():
             found = self._detector.points(self._detector.encoder(images))
@@ -74,7 +74,7 @@ class FineNetwork(nn.Module):
     def forward(self, images: Tensor, points: Tensor) -> Tensor:
         """Look again on one image, (1, 1, h, w) float32 on the stage's grid.
 
-        ``points`` are (1, N, 5) of `PointNetwork`, and so is the result.
+        ``points`` are (1, N, 7) of `PointNetwork`, and so is the result.
         """
         with torch.no_grad():
             found = points[0].double()
@@ -83,7 +83,7 @@ class FineNetwork(nn.Module):
 
     def scripted(self) -> torch.jit.ScriptModule:
         """Record the network as TorchScript, for images of any size."""
-        points = torch.full((1, len(self._names), 5), 100.0)
+        points = torch.full((1, len(self._names), len(COLUMNS)), 100.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             recorded: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]

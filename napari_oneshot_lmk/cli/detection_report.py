@@ -114,6 +114,8 @@ def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
                 "unsure": point.unsure,
                 "source": point.source and str(point.source),
                 "shape_residual_mm": point.shape_residual_mm,
+                "predicted_error_px": point.predicted_error_px,
+                "radius_90_px": point.radius_90_px,
             }
             for point in landmarks
         ],

@@ -33,8 +33,8 @@ from napari_oneshot_lmk.detection.points_on_image import (
     landmarks_on_image,
     moved_landmarks,
     points_of_template,
+    points_with_errors,
     provenance_of,
-    with_clarity,
 )
 from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
@@ -51,6 +51,7 @@ from napari_oneshot_lmk.matching.similarity import (
     describe_points,
     log_similarity,
 )
+from napari_oneshot_lmk.matching.uncertainty import SHARPNESS, read_signs, similarity_at
 
 
 class Detector:
@@ -90,6 +91,8 @@ class Detector:
     """What each found landmark is moved by; see `with_offsets`."""
     fine: FineStage | None = None
     """What looks a second time around each point."""
+    sharpness = SHARPNESS
+    """Factor on the log-posterior from which the error of a point is estimated."""
     tuned_on = 0
     """Corrected images that its model was fine-tuned on."""
 
@@ -217,10 +220,7 @@ class Detector:
             image. Landmarks that are skipped or absent in the template are so here. Their
             provenance says how the image lies, if not as the template does.
 
-        Raises
-        ------
-        ValueError
-            If no image was set.
+        A ValueError says if no image was set.
         """
         self._current, found = self._look(self._image_that_is_set)
         return self._landmarks(self._current, found)
@@ -257,10 +257,7 @@ class Detector:
     def similarity_maps(self) -> SimilarityMaps:
         """Return the maps that the image that was set is matched with.
 
-        Raises
-        ------
-        ValueError
-            If no image was set.
+        A ValueError says if no image was set.
         """
         encoded = self._image_looked_at
         with torch.inference_mode():
@@ -287,7 +284,7 @@ class Detector:
         """Match an image, turned where that is clearly better; return it as it was matched."""
         found = self.match(encoded.pyramid).cpu()
         if encoded.orientation is not None:
-            return encoded, with_clarity(found)
+            return encoded, points_with_errors(found, self.shape)
         # Clarity is left out: repeated parts are as ambiguous in any orientation.
         best, surest = replace(encoded, orientation=UPRIGHT), found[:, 2].mean()
         if not self.upright and surest < POOR_BELOW:
@@ -299,7 +296,7 @@ class Detector:
                 points = self.match(pyramid).cpu()
                 if points[:, 2].mean() > surest:
                     best, found, surest = turned, points, points[:, 2].mean()
-        return best, with_clarity(found)
+        return best, points_with_errors(found, self.shape)
 
     @cached_property
     def finder(self) -> OrientationFinder:
@@ -326,27 +323,30 @@ class Detector:
     def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Match the feature maps of one image, given what was decided on it.
 
-        Returns (N, 5) float64: for each placed landmark y, x, confidence, and the y and x
-        that the other landmarks predict for it, in pixels of the network's grid.
+        Returns (N, 7) float64: for each placed landmark y, x, score, the y and x that the
+        other landmarks predict for it, the error that is expected, and the radius that holds the
+        true point with a probability of 90 %, lengths in pixels of the network's grid.
         """
-        return with_clarity(self.match(pyramid, decided))
+        return points_with_errors(self.match(pyramid, decided), self.shape)
 
     def match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
-        """Match as `points` does, with clarity in a column of its own.
+        """Match as `points` does, and return what its last columns are derived from.
 
-        Returns (N, 6) float64: the columns of `points`, whose confidence does not count
-        clarity yet, and the clarity of `estimate_clarity`. It is 1 where a point that a person
-        has placed says where the body lies.
+        Returns (N, 10) float64: for each placed landmark y, x, confidence, expected y and x, the
+        three signs of `read_signs`, and the clarity and distance of `estimate_clarity`. The
+        clarity is 1 where a point that a person has placed says where the body lies.
         """
         stride = min(level.stride for level in pyramid.levels)
         maps, all_alike = self._maps(pyramid, decided)
         found, expectation, posterior = self.shape.fit(maps, stride, decided=decided)
         confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
-        clarity = torch.ones_like(confidence)
+        similar = similarity_at(pyramid, self._descriptors, self._known, found)
+        seen = (posterior, found, expectation, self.shape, stride, similar)
+        ambiguity = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(len(found), 2)
         if decided is None or not self.shape.is_confirmed(expectation, decided):
-            clarity = estimate_clarity(self.shape, all_alike, stride, found, decided)
-        each = (found, confidence[:, None], expectation.points_yx, clarity[:, None])
-        return torch.cat(each, 1)
+            ambiguity = estimate_clarity(self.shape, all_alike, stride, found, decided)
+        each = (found, confidence[:, None], expectation.points_yx)
+        return torch.cat((*each, read_signs(*seen, self.sharpness), ambiguity), 1)
 
     def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.

@@ -86,7 +86,7 @@ class FineStage(nn.Module):
             Whose `PreparedImage` has ``crop_pixels``.
         names : sequence of str
             The landmark of each point; those that the stage does not know stay.
-        found : Tensor, (N, 5), float64
+        found : Tensor, (N, 7), float64
             As of `Detector.points`; its first two columns change.
         """
         pixels = encoded.prepared.crop_pixels

@@ -17,8 +17,15 @@ from napari_oneshot_lmk.detection.orientation import Orientation
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
-from napari_oneshot_lmk.matching.shape import Decided
+from napari_oneshot_lmk.matching.shape import Decided, ShapeModel
+from napari_oneshot_lmk.matching.uncertainty import (
+    CLARITY_OF_RADIUS,
+    UNSURE_BELOW,
+    chance_of_near,
+    log_error,
+    mean_error,
+    radius_of_90,
+)
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
@@ -44,7 +51,7 @@ def landmarks_on_image(
         Of the image.
     orientation : Orientation
         How the image lies, compared with the template.
-    found : Tensor, (N, 5), float64
+    found : Tensor, (N, 7), float64
         For each placed landmark of the template what `Detector.points` returns, in pixels of the
         network's grid, in the template's orientation.
     manual : mapping of str to Landmark
@@ -53,24 +60,27 @@ def landmarks_on_image(
     grid = geometry.network_shape_yx
     points, expected = (
         geometry.points_from_network(orientation.points_applied(each, grid).numpy())
-        for each in (found[:, :2], found[:, 3:])
+        for each in (found[:, :2], found[:, 3:5])
     )
     residuals: list[float | None] = [None] * len(points)
     if geometry.spacing_mm_yx is not None and len(points) > 1:
         residuals = geometry.distances_mm(points, expected).tolist()
     # A peak on the border may be refined half a cell past the last pixel.
     points = np.clip(points, 0.0, np.array(geometry.image_shape_yx) - 1.0)
-    rows = zip(points.tolist(), found[:, 2].tolist(), residuals, strict=True)
+    lengths_px = found[:, 5:].numpy() / np.sqrt(geometry.network_pixels_per_image_pixel_yx.prod())
+    rows = zip(points.tolist(), found[:, 2].tolist(), residuals, lengths_px.tolist(), strict=True)
     landmarks = []
     for point in known:
         if point.state is State.PLACED:
-            (y, x), confidence, residual = next(rows)
+            (y, x), score, residual, (error_px, radius_px) = next(rows)
             landmark = Landmark(
                 point.name,
                 (y, x),
-                score=confidence,
-                unsure=confidence < UNSURE_BELOW,
+                score=score,
+                unsure=score < UNSURE_BELOW,
                 shape_residual_mm=residual,
+                predicted_error_px=error_px,
+                radius_90_px=radius_px,
                 description=point.description,
                 source=Source.DETECTED,
             )
@@ -179,6 +189,19 @@ def points_of_template(template: Template, names: Sequence[str]) -> tuple[Tensor
     return torch.from_numpy(points_yx), known
 
 
-def with_clarity(found: Tensor) -> Tensor:
-    """Return (N, 5) of `Detector.points` from (N, 6) of `Detector.match`."""
-    return torch.cat([found[:, :2], found[:, 2:3] * found[:, 5:], found[:, 3:5]], 1)
+def points_with_errors(match: Tensor, shape: ShapeModel) -> Tensor:
+    """Return (N, 7) of `Detector.points` from (N, 10) of `Detector.match`.
+
+    Where the whole body could lie elsewhere, the score is the chance that it does not, too, and
+    the error and the radius reach there.
+    """
+    points, clarity, elsewhere = match[:, :2], match[:, 8], match[:, 9]
+    log_errors = log_error(match[:, 5:8])
+    score = chance_of_near(log_errors) * clarity
+    error, radius = mean_error(log_errors), radius_of_90(log_errors)
+    error = clarity * error + (1 - clarity) * elsewhere
+    radius = torch.where(clarity < CLARITY_OF_RADIUS, radius + elsewhere, radius)
+    # Along both axes alike: a network pixel need not be a square of the template's plane.
+    pixels = shape.size / shape.pixel_size_yx.prod().sqrt()
+    columns = (score, match[:, 3], match[:, 4], error * pixels, radius * pixels)
+    return torch.cat((points, torch.stack(columns, 1)), 1)

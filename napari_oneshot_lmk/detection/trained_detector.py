@@ -26,6 +26,7 @@ from napari_oneshot_lmk.matching.embeddings import (
     network_log_similarity,
 )
 from napari_oneshot_lmk.matching.shape import Decided
+from napari_oneshot_lmk.matching.uncertainty import SHARPNESS_OF_MODELS
 from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
@@ -89,6 +90,8 @@ class TrainedDetector(Detector):
         self.model, self.fine = model, model.fine
         self.method = model.card.method
         self.tuned_on = model.card.training.corrected
+        if model.parts:
+            self.sharpness = model.card.sharpness or SHARPNESS_OF_MODELS
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
         self._parts = [part for part in anchored if part is not None]

@@ -48,6 +48,8 @@ class PointError:
     true_yx: tuple[float, float] | None = None
     score: float | None = None
     unsure: bool = False
+    radius_90_mm: float | None = None
+    """That was to hold the true point with a probability of 90 %."""
 
 
 @dataclass(frozen=True)

@@ -166,22 +166,39 @@ def confidence_quality(table: ErrorTable) -> dict[str, Any] | None:
     than one farther off (None where all points are on one side), ``unsure_percent`` the
     share of points marked unsure, ``unsure_of_far_percent`` the share of the points
     farther off than 4 mm that are marked, ``far_of_unsure_percent`` the share of the
-    marked points that are farther off.
+    marked points that are farther off, ``far_and_sure_percent`` the share of all points that are
+    farther off and not marked. ``far_in_least_sure_10_percent`` and ``…_20_percent`` say how many
+    of the points farther off are among the tenth and the fifth with the lowest confidence, and
+    ``within_radius_percent`` how many of the true points lie within the radius that is to hold
+    90 %.
     """
     scored = [
-        (point.score, point.native_mm >= FAR_MM, point.unsure)
+        (point.score, point.native_mm >= FAR_MM, point.unsure, point.native_mm, point.radius_90_mm)
         for point in table.points
         if point.native_mm is not None and point.score is not None
     ]
     if not scored:
         return None
-    scores, far, unsure = (np.array(column) for column in zip(*scored, strict=True))
+    scores, far, unsure, errors, radii = (np.array(each) for each in zip(*scored, strict=True))
+    radii = radii.astype(float)
+    known = np.isfinite(radii)
+    least_sure = far[np.argsort(scores, kind="stable")]
     return {
         "auc_4mm": _auc(scores[~far], scores[far]),
         "unsure_percent": _percent(unsure),
         "unsure_of_far_percent": _percent(unsure[far]),
         "far_of_unsure_percent": _percent(far[unsure]),
+        "far_and_sure_percent": _percent(far & ~unsure),
+        "far_in_least_sure_10_percent": _share_of_first(least_sure, 0.1),
+        "far_in_least_sure_20_percent": _share_of_first(least_sure, 0.2),
+        "within_radius_percent": _percent(errors[known] <= radii[known]),
     }
+
+
+def _share_of_first(marked: NDArray[Any], part: float) -> float | None:
+    """Return how many of the marked ones are in the first part, in per cent."""
+    first = marked[: round(part * marked.size)]
+    return 100 * float(first.sum() / marked.sum()) if marked.any() else None
 
 
 def _auc(good: NDArray[Any], bad: NDArray[Any]) -> float | None:

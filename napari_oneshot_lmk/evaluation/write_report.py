@@ -62,6 +62,7 @@ def _error_rows(table: ErrorTable) -> list[dict[str, Any]]:
             "true_y_px": (point.true_yx or nowhere)[0],
             "score": point.score,
             "unsure": int(point.unsure),
+            "radius_90_mm": point.radius_90_mm,
         }
         for point in table.points
     ]

@@ -47,6 +47,11 @@ class Source(StrEnum):
         return self is not Source.PLACED
 
 
+OF_DETECTION = ("score", "predicted_error_px", "radius_90_px")
+"""What a detector says of a point, and nobody of one that a person has put there."""
+NUMBERS = (*OF_DETECTION, "shape_residual_mm")
+
+
 def check_name(name: str) -> None:
     """Raise a LandmarkError if a name is empty or has blanks around it."""
     if not name or name != name.strip():
@@ -68,10 +73,10 @@ def check_unique(names: Iterable[str], where: str = "", what: str = "landmark") 
 class Landmark:
     """One named control point.
 
-    ``score`` and ``unsure`` are those of a detector and are dropped from a corrected or
-    placed landmark; an accepted one keeps its score. An ``author`` belongs to a landmark that
-    a person decided, and is dropped from any other. A LandmarkError says if state and position
-    do not agree, or a number is not finite.
+    ``score``, ``unsure``, error and radius are those of a detector and are dropped from a corrected
+    or placed landmark; an accepted one keeps all but the mark. An ``author`` belongs to a
+    landmark that a person decided, and is dropped from any other. A LandmarkError says if state
+    and position do not agree, or a number is not finite.
     """
 
     name: str
@@ -93,6 +98,11 @@ class Landmark:
     or a person decided so."""
     author: str = ""
     """Who placed, corrected or accepted it, where that is not the author of the whole set."""
+    predicted_error_px: float | None = None
+    """Mean error that a detector expects, in pixels of the image, the geometric mean of their
+    height and width where they are not square; see `Geometry.length_to_mm`."""
+    radius_90_px: float | None = None
+    """Radius around the position that is to hold the true one with a probability of 90 %."""
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""
@@ -101,7 +111,8 @@ class Landmark:
         if self.source is not None:
             object.__setattr__(self, "source", Source(self.source))
         if self.is_position_of_person:
-            object.__setattr__(self, "score", None)
+            for key in OF_DETECTION:
+                object.__setattr__(self, key, None)
         if self.is_manual:
             object.__setattr__(self, "unsure", False)
         else:
@@ -113,7 +124,7 @@ class Landmark:
             )
         if self.position_yx is not None:
             object.__setattr__(self, "position_yx", self._checked_position(self.position_yx))
-        for key in ("score", "shape_residual_mm"):
+        for key in NUMBERS:
             number = getattr(self, key)
             if number is not None and not np.isfinite(number):
                 what = f"{key} {number}, which is not a finite number"
@@ -160,7 +171,7 @@ class Landmark:
         values: dict[str, Any] = {"name": self.name, "state": str(self.state)}
         if self.position_yx is not None:
             values["position_yx"] = list(self.position_yx)
-        for key in ("score", "unsure", "shape_residual_mm", "description", "author"):
+        for key in (*NUMBERS, "unsure", "description", "author"):
             if (value := getattr(self, key)) != getattr(Landmark, key):
                 values[key] = value
         return values if self.source is None else values | {"source": str(self.source)}
@@ -177,7 +188,7 @@ class Landmark:
         if "position_yx" in values:
             row, column = values["position_yx"]
             values["position_yx"] = (float(row), float(column))
-        for key in ("score", "shape_residual_mm"):
+        for key in NUMBERS:
             if values.get(key) is not None:
                 values[key] = float(values[key])
         if values.get("score") is not None and not 0 <= values["score"] <= 1:

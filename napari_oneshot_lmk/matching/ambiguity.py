@@ -54,23 +54,25 @@ def estimate_clarity(
 
     Returns
     -------
-    Tensor, (N,), float64
-        In 0..1; 1 where no other place was found.
+    Tensor, (N, 2), float64
+        The clarity in 0..1, 1 where no other place was found, and the distance to the other place
+        in template sizes, 0 where none was found.
     """
     count = len(points_yx)
     ones = torch.ones(count, dtype=torch.float64)
+    alone = torch.stack((ones, torch.zeros_like(ones)), 1)
     free, searched, start = ones > 0, log_maps, points_yx
     if decided is not None:
         free = ~(decided.held | decided.left_out)
         if not free.any():
-            return ones
+            return alone
         searched, start = log_maps[free], points_yx[free]
         log_maps = decided.show(log_maps, stride)
     moves, losses = _moves(shape, searched, stride, start)
     best = losses.argmin()[None]
     loss = losses.index_select(0, best)
     if not tracing() and not bool(loss < PLAUSIBLE):
-        return ones
+        return alone
     first, expectation, _ = shape.fit(log_maps, stride, start_yx=points_yx, decided=decided)
     start = points_yx + moves.index_select(0, best) / shape.pixel_size_yx
     second, expected, _ = shape.fit(log_maps, stride, start_yx=start, decided=decided)
@@ -79,8 +81,9 @@ def estimate_clarity(
     gain = shape.consistency(log_maps, stride, first, expectation)
     gain = gain - shape.consistency(log_maps, stride, second, expected)
     gain = gain.clamp_min(0) / moved.sum().clamp_min(1)
-    clarity = 1 - (-gain / CLEAR).exp()
-    return torch.where(moved & (loss < PLAUSIBLE), clarity, ones)
+    clarity = (1 - (-gain / CLEAR).exp()).expand(count)
+    other = (moved & (loss < PLAUSIBLE))[:, None]
+    return torch.where(other, torch.stack((clarity, apart / shape.size), 1), alone)
 
 
 def _moves(

@@ -1,4 +1,8 @@
-"""Confidence in a point: a number in 0..1 that orders points by their likely error."""
+"""Confidence in a point: a number in 0..1, larger where a sharp peak lies where others expect it.
+
+Whether an image is mirrored or turned is decided by it; what a user is told of a point is of
+`matching.uncertainty`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,6 @@ SHARPNESS = 2.0
 """Factor on the log-posterior before it is read as a probability."""
 SURPRISE_SCALE = 4.0
 """Squared standardised shape residual that costs a factor of e."""
-UNSURE_BELOW = 0.4
-"""Points of a lower confidence are shown as unsure."""
 
 
 def estimate_confidence(

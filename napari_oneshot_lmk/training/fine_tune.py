@@ -45,7 +45,7 @@ from napari_oneshot_lmk.training.objective import StepLosses
 from napari_oneshot_lmk.training.preset import FINE_TUNING, TemplateCopySettings
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
 from napari_oneshot_lmk.training.run_lifecycle import check_encoder, open_run
-from napari_oneshot_lmk.training.state import NetworkState
+from napari_oneshot_lmk.training.state import NetworkState, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.trainer import Trainer
 
@@ -267,7 +267,7 @@ class FineTuner(Trainer):
     ) -> TrainedModel:
         """Return the model with other adapters; its card says how many images were corrected."""
         before = self.job.model
-        trained = super().make_model(states, epoch, seconds)
+        trained = trained_model(self.task, self.channels, states, epoch, seconds)
         how = before.card.training.model_copy(
             update={
                 "corrected": before.card.training.corrected + len(self.job.corrected),

@@ -28,6 +28,7 @@ from napari_oneshot_lmk.training.events import (
 from napari_oneshot_lmk.training.feature_cache import pooled_levels
 from napari_oneshot_lmk.training.first_pass import encode_images
 from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.sharpness import with_sharpness
 from napari_oneshot_lmk.training.state import Clock, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.trainer import NOTHING_TRAINED, Trainer
@@ -146,7 +147,8 @@ def fit_per_landmark(
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
     seconds = sum(end.seconds for end in ended)
-    sink.save_model(trained_model(task, channels, states, epoch, seconds))
+    model = trained_model(task, channels, states, epoch, seconds)
+    sink.save_model(with_sharpness(model, task))
     yield Finished("", epoch, should_stop(), seconds)
 
 

@@ -40,6 +40,7 @@ from napari_oneshot_lmk.training.pseudo_labels import (
     infer_pseudo_labels,
     initial_labels,
 )
+from napari_oneshot_lmk.training.sharpness import with_sharpness
 from napari_oneshot_lmk.training.state import (
     Clock,
     NetworkState,
@@ -139,7 +140,8 @@ class Trainer:
         self, states: Mapping[int, Mapping[str, Tensor]], epoch: int, seconds: float
     ) -> TrainedModel:
         """Join the trained networks, by their index, to one model."""
-        return trained_model(self.task, self.channels, states, epoch, seconds)
+        model = trained_model(self.task, self.channels, states, epoch, seconds)
+        return with_sharpness(model, self.task)
 
     def new_state(self, index: int) -> NetworkState:
         """Return a network at its beginning."""

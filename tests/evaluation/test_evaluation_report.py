@@ -28,7 +28,10 @@ GEOMETRY = Geometry((200, 160), (0.5, 0.5))
 
 
 def report_of(
-    errors_mm: np.ndarray, scores: np.ndarray | None = None, unsure: np.ndarray | None = None
+    errors_mm: np.ndarray,
+    scores: np.ndarray | None = None,
+    unsure: np.ndarray | None = None,
+    radii_mm: np.ndarray | None = None,
 ) -> Report:
     """A report with just these errors (images, landmarks)."""
     found, truth = [], []
@@ -39,6 +42,7 @@ def report_of(
                 (50.0, 40.0 + error / 0.5),
                 score=None if scores is None else float(scores[row, k]),
                 unsure=bool(unsure is not None and unsure[row, k]),
+                radius_90_px=None if radii_mm is None else float(radii_mm[row, k]) / 0.5,
             )
             for k, error in enumerate(errors)
         ]
@@ -87,7 +91,14 @@ def test_how_well_confidence_predicts_errors():
         "unsure_percent": pytest.approx(100 / 3),
         "unsure_of_far_percent": pytest.approx(200 / 3),
         "far_of_unsure_percent": 100,
+        "far_and_sure_percent": pytest.approx(100 / 6),
+        "far_in_least_sure_10_percent": pytest.approx(100 / 3),
+        "far_in_least_sure_20_percent": pytest.approx(100 / 3),
+        "within_radius_percent": None,
     }
+    radii = np.array([[1.5, 1.5, 5.5], [1.0, 6.5, 6.5]])
+    found = quality(errors, 1 / (1 + errors), errors >= 6, radii)
+    assert found["within_radius_percent"] == 50
     assert quality(np.ones((2, 2)), np.ones((2, 2)))["auc_4mm"] is None
     assert quality(errors) is None
     # In general it is the share of pairs in the right order.

@@ -45,7 +45,7 @@ def repeated(first, height_of_next):
 def clarity(maps):
     shape = ShapeModel(ladder(), np.ones(2), SHAPE)
     found = shape.fit(maps, STRIDE)[0]
-    return estimate_clarity(shape, maps, STRIDE, found).numpy(), found.numpy()
+    return estimate_clarity(shape, maps, STRIDE, found)[:, 0].numpy(), found.numpy()
 
 
 def test_points_with_one_place_are_clear():
@@ -59,6 +59,15 @@ def test_a_ladder_that_may_lie_one_rung_off_is_not_clear():
     assert clear.max() < 0.3
 
 
+def test_the_other_place_is_as_far_as_a_rung():
+    shape = ShapeModel(ladder(), np.ones(2), SHAPE)
+    maps = repeated(0, -0.02)
+    found = shape.fit(maps, STRIDE)[0]
+    elsewhere = estimate_clarity(shape, maps, STRIDE, found)[:, 1].numpy() * float(shape.size)
+    rung = np.hypot(*(ladder(1) - ladder())[0])
+    np.testing.assert_allclose(elsewhere, rung, atol=1.5)
+
+
 def test_clarity_grows_with_what_the_second_place_lacks():
     each = [clarity(repeated(0, height))[0].mean() for height in (-0.02, -0.1, -0.3, -1.2)]
     assert each == sorted(each)
@@ -70,7 +79,7 @@ def test_a_landmark_that_stays_where_it_is_stays_clear():
     shape = ShapeModel(np.vstack([ladder(), [(20.0, 20.0)]]), np.ones(2), SHAPE)
     maps = torch.cat([repeated(0, -0.02), maps_of([[(20.0, 20.0)]], [[0.0]], floor=-30.0)])
     found = shape.fit(maps, STRIDE)[0]
-    clear = estimate_clarity(shape, maps, STRIDE, found).numpy()
+    clear = estimate_clarity(shape, maps, STRIDE, found)[:, 0].numpy()
     assert clear[:-1].max() < 0.7
     assert clear[-1] == 1.0
 
@@ -116,7 +125,7 @@ def test_a_point_that_was_taken_off_does_not_make_the_others_clear():
     maps, known = repeated(0, -0.02), decided(left_out=[3])
     found, expectation, _ = shape.fit(maps, STRIDE, decided=known)
     assert not shape.is_confirmed(expectation, known)
-    clear = estimate_clarity(shape, maps, STRIDE, found, known).numpy()
+    clear = estimate_clarity(shape, maps, STRIDE, found, known)[:, 0].numpy()
     assert np.delete(clear, 3).max() < 0.3
     assert clear[3] == 1.0
 
@@ -139,4 +148,5 @@ def test_what_was_all_decided_is_clear(taken_off):
     known = decided(held=range(taken_off, 16), left_out=range(taken_off))
     maps = repeated(0, -0.02)
     found = shape.fit(maps, STRIDE, decided=known)[0]
-    np.testing.assert_array_equal(estimate_clarity(shape, maps, STRIDE, found, known), 1.0)
+    clear = estimate_clarity(shape, maps, STRIDE, found, known)
+    np.testing.assert_array_equal(clear, np.tile([1.0, 0.0], (16, 1)))

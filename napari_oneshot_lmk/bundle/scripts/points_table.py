@@ -17,7 +17,8 @@ from ignite.engine import Engine, Events
 
 COLUMNS = (
     *("image", "landmark", "x_px", "y_px", "x_mm", "y_mm", "score", "state"),
-    *("shape_residual_mm", "unsure", "description", "height_px", "width_px"),
+    *("shape_residual_mm", "unsure", "predicted_error_px", "radius_90_px"),
+    *("predicted_error_mm", "radius_90_mm", "description", "height_px", "width_px"),
     *("method", "encoder", "template", "spacing_mm_yx"),
 )
 PLACED = "placed"
@@ -101,7 +102,8 @@ class PointsTable:
         known = bool(np.isfinite(spacing).all())
         scale = self.shape_yx / image_yx
         points = (found[:, :2] + 0.5) / scale - 0.5
-        expected = (found[:, 3:] + 0.5) / scale - 0.5
+        expected = (found[:, 3:5] + 0.5) / scale - 0.5
+        lengths_px = found[:, 5:] / math.sqrt(scale.prod())
         residuals = [math.hypot(*row) for row in (points - expected) * spacing]
         # A peak on the border may be refined half a cell past the last pixel.
         points = np.clip(points, 0.0, image_yx - 1.0)
@@ -126,7 +128,11 @@ class PointsTable:
                 score = float(found[placed, 2])
                 row |= {"x_px": x, "y_px": y, "score": min(max(score, 0.0), 1.0)}
                 row["unsure"] = "true" if score < self.unsure_below else ""
+                error_px, radius_px = (float(value) for value in lengths_px[placed])
+                row |= {"predicted_error_px": error_px, "radius_90_px": radius_px}
                 if known:
+                    mm = math.sqrt(spacing.prod())
+                    row |= {"predicted_error_mm": error_px * mm, "radius_90_mm": radius_px * mm}
                     row |= {"x_mm": x * spacing[1], "y_mm": y * spacing[0]}
                     if len(found) > 1:
                         row["shape_residual_mm"] = residuals[placed]

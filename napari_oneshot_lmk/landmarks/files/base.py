@@ -89,6 +89,7 @@ def has_spacing(landmarks: Landmarks) -> bool:
 _IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
     "scores": lambda la: any(p.score is not None for p in la),
     "marks of unsure points": lambda la: any(p.unsure for p in la),
+    "expected errors": lambda la: any(p.radius_90_px is not None for p in la),
     "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
     "sources": lambda la: any(p.source is not None for p in la),
     "descriptions": lambda la: any(p.description for p in la),

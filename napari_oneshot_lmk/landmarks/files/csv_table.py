@@ -41,10 +41,13 @@ FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
 """Three numbers in one cell; written where they are not the defaults."""
 SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
+LENGTHS_PX = ("predicted_error_px", "radius_90_px")
+LENGTHS_MM = ("predicted_error_mm", "radius_90_mm")
+"""The same where the spacing is known; when a table is read, pixels count."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
 PROVENANCE = tuple(each.name for each in fields(Provenance))
 WHERE_FILLED = (
-    *("shape_residual_mm", "unsure", "source", "description"),
+    *("shape_residual_mm", "unsure", *LENGTHS_PX, *LENGTHS_MM, "source", "description"),
     *(*SIZE_COLUMNS, *PROVENANCE, SPACING_COLUMN, *FRAME_COLUMNS),
 )
 """Columns that are written where at least one row fills them."""
@@ -95,6 +98,7 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "state": str(point.state),
             "shape_residual_mm": _text(point.shape_residual_mm),
             "unsure": "true" if point.unsure else "",
+            **_lengths(point, geometry),
             "source": "" if point.source is None else str(point.source),
             "description": point.description,
         }
@@ -103,6 +107,17 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
         if point.is_position_of_person:
             row["method"] = MANUAL
         yield row
+
+
+def _lengths(point: Landmark, geometry: Geometry | None) -> dict[str, str]:
+    """Return the cells of the lengths that a detector estimates of a point."""
+    cells = {}
+    for in_px, in_mm in zip(LENGTHS_PX, LENGTHS_MM, strict=True):
+        length_px = getattr(point, in_px)
+        cells[in_px] = _text(length_px)
+        if length_px is not None and geometry is not None and geometry.spacing_mm_yx is not None:
+            cells[in_mm] = _text(geometry.length_to_mm(length_px))
+    return cells
 
 
 def _text(value: float | None) -> str:
@@ -321,9 +336,13 @@ def _landmark(row: TableRow) -> tuple[Landmark, bool]:
     residual_mm = row.number("shape_residual_mm")
     source = _SOURCES.get(row.text("source").lower())
     description, author = row.cells.get("description", ""), row.text("author")
+    lengths_px = [row.number(column) for column in LENGTHS_PX]
+    for column, length_px in zip(LENGTHS_PX, lengths_px, strict=True):
+        if length_px is not None and length_px < 0:
+            raise row.wrong(f"{column} is {length_px:g}", "a length is not negative")
     values = (score, unsure in _TRUE, residual_mm, description, source, author)
     with at_line(row.line):
-        return Landmark(name, position_yx, state, *values), is_placeholder
+        return Landmark(name, position_yx, state, *values, *lengths_px), is_placeholder
 
 
 def _recognise(path: Path) -> bool:

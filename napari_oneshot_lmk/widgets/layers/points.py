@@ -157,6 +157,8 @@ def _placed(
         description=description,
         source=source,
         author=_text(row, "author") or str(entry.get("author", "")),
+        predicted_error_px=_number(row, "predicted_error_px"),
+        radius_90_px=_number(row, "radius_90_px"),
     )
 
 

@@ -158,7 +158,8 @@ def _features(landmarks: Landmarks) -> pd.DataFrame:
     features["number"] = np.array([number[p.name] for p in placed], dtype=int)
     features["score"] = _numbers(p.score for p in placed)
     features["unsure"] = np.array([p.unsure for p in placed], dtype=bool)
-    features["shape_residual_mm"] = _numbers(p.shape_residual_mm for p in placed)
+    for key in ("shape_residual_mm", "predicted_error_px", "radius_90_px"):
+        features[key] = _numbers(getattr(p, key) for p in placed)
     features["source"] = np.array([str(p.source or "") for p in placed], dtype=object)
     features["author"] = np.array([p.author for p in placed], dtype=object)
     return features
@@ -176,7 +177,7 @@ def next_point(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
         label_table([name] if names else [], names)
         .reindex([0])
         .assign(number=number, score=np.nan, unsure=False, shape_residual_mm=np.nan)
-        .assign(source=blank, author=blank)
+        .assign(predicted_error_px=np.nan, radius_90_px=np.nan, source=blank, author=blank)
     )
 
 
