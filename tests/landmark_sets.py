@@ -78,7 +78,13 @@ def example() -> Landmarks:
     """Return a set with one point of each state, on an oblique image."""
     return Landmarks(
         (
-            Landmark("sella", (70.25, 100.125), score=0.75, description="a, b"),
+            Landmark(
+                *("sella", (70.25, 100.125)),
+                score=0.75,
+                description="a, b",
+                predicted_error_px=1.25,
+                radius_90_px=3.5,
+            ),
             Landmark("nasion", None, State.SKIPPED),
             Landmark("porion", None, State.ABSENT, unsure=True),
             Landmark("menton", (0.1 + 0.2, 5.0), unsure=True, shape_residual_mm=1.5),

@@ -28,6 +28,9 @@ LEAST_SPREAD = 0.005
 CLARITY_OF_RADIUS = 0.9
 """Below it another place of the whole body is within what a radius of 90 % has to hold."""
 
+LARGEST = 3.0
+"""Errors and radii are not said to be larger: the body itself is about as large."""
+
 # Fitted by scripts/fit_uncertainty.py; docs/benchmarks/score.md.
 LOG_ERROR = (-2.715, 0.461, 0.419, -1.081)
 """Logarithm of the typical error: constant, and factors of the signs."""
@@ -127,12 +130,12 @@ def log_error(signs: Tensor) -> Tensor:
 
 def mean_error(log_errors: Tensor) -> Tensor:
     """Return the mean error that is expected where `log_error` is so large."""
-    return (MEAN[0] + MEAN[1] * log_errors).exp()
+    return (MEAN[0] + MEAN[1] * log_errors).exp().clamp_max(LARGEST)
 
 
 def radius_of_90(log_errors: Tensor) -> Tensor:
     """Return the radius that holds nine of ten true points where `log_error` is so large."""
-    return (RADIUS[0] + RADIUS[1] * log_errors).exp()
+    return (RADIUS[0] + RADIUS[1] * log_errors).exp().clamp_max(LARGEST)
 
 
 def chance_of_near(log_errors: Tensor) -> Tensor:

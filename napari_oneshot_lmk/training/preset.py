@@ -132,6 +132,16 @@ class LabelSettings(Section):
     )
     weigh: bool = _setting(False, "whether doubtful pseudo-labels count less in the loss")
     renew_every: PositiveInt = _setting(1, "epochs between new pseudo-labels")
+    hold: bool = _setting(
+        False,
+        "whether a landmark's labels may not move all together, away from where instant detection "
+        "found them; read only where that found the first ones",
+    )
+
+    @property
+    def are_held(self) -> bool:
+        """Whether labels stay about where they were first found."""
+        return self.hold and self.initial == "instant"
 
 
 class DetectionSettings(Section):

@@ -26,6 +26,8 @@ HALF_WEIGHT_RESIDUAL = 0.045
 on a lateral cephalogram (docs/method.md)."""
 LARGEST_RESIDUAL = 0.15
 """Residuals count no more than this in the criterion: a gross error counts as one error."""
+HALF_HELD_IMAGES = 5
+"""Images of which half of a common displacement is taken back."""
 Array = NDArray[np.float64]
 
 
@@ -60,6 +62,17 @@ class PseudoLabels:
         displacement = (self.points_yx - before.points_yx) * pixel_size_yx
         return float(np.median(np.hypot(displacement[..., 0], displacement[..., 1])))
 
+    def held_to(self, instant: PseudoLabels) -> PseudoLabels:
+        """Take back what all labels of a landmark have moved together (docs/method.md).
+
+        The median displacement from the labels of instant detection is subtracted. Its own error
+        is larger with few images, of which it takes back less.
+        """
+        count = len(self.points_yx)
+        shift_yx = np.median(self.points_yx - instant.points_yx, axis=0)
+        moved = self.points_yx - shift_yx * count / (count + HALF_HELD_IMAGES)
+        return PseudoLabels(moved, self.residuals)
+
     def with_rows(self, rows: Sequence[int], other: PseudoLabels) -> PseudoLabels:
         """Take some landmarks from other labels."""
         points, residuals = self.points_yx.copy(), self.residuals.copy()
@@ -73,9 +86,7 @@ def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
 
     Random ones lie anywhere in the frame, as published (ambiguity 17 of docs/method.md).
     """
-    found = np.stack([instant.found_yx for instant in encoded.instants])
-    expected = np.stack([instant.expected_yx for instant in encoded.instants])
-    instant = PseudoLabels(found, _residuals(encoded, found, expected))
+    instant = instant_labels(encoded)
     if task.preset.labels.initial == "instant":
         return instant
     random = random_stream(task.config.seed, Stream.LABELS)
@@ -83,6 +94,13 @@ def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
     points = random.uniform(0, np.array(shape_yx) - 1.0, instant.points_yx.shape)
     anywhere = PseudoLabels(points, np.zeros_like(instant.residuals))
     return instant.with_rows(task.rows, anywhere)
+
+
+def instant_labels(encoded: EncodedImages) -> PseudoLabels:
+    """Labels where detection without training finds the landmarks."""
+    found = np.stack([instant.found_yx for instant in encoded.instants])
+    expected = np.stack([instant.expected_yx for instant in encoded.instants])
+    return PseudoLabels(found, _residuals(encoded, found, expected))
 
 
 def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:

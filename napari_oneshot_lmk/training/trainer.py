@@ -39,6 +39,7 @@ from napari_oneshot_lmk.training.pseudo_labels import (
     PseudoLabels,
     infer_pseudo_labels,
     initial_labels,
+    instant_labels,
 )
 from napari_oneshot_lmk.training.sharpness import with_sharpness
 from napari_oneshot_lmk.training.state import (
@@ -211,7 +212,9 @@ class Trainer:
             residuals.append(residual)
             if len(points) < count and self.should_stop():
                 return None
-        return PseudoLabels(np.stack(points), np.stack(residuals))
+        labels = PseudoLabels(np.stack(points), np.stack(residuals))
+        held = self.task.preset.labels.are_held
+        return labels.held_to(instant_labels(self.encoded)) if held else labels
 
     def _end_epoch(self, state: NetworkState, labels: PseudoLabels, started: float) -> EpochEnded:
         """Select the model, take the new labels where they are due."""

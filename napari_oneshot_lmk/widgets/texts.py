@@ -141,6 +141,7 @@ STATE_CORRECTED = "corrected"
 STATE_ACCEPTED = "accepted"
 STATE_TAKEN_OFF = "taken off"
 BY = "{state} by {author}"
+WITHIN = "the true point is to be within {length} (90 %)"
 BY_HAND = "hand"
 
 PROGRESS = "{done} of {count}"

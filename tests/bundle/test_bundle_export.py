@@ -171,6 +171,7 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_
                 np.testing.assert_allclose(one.position_yx, other.position_yx, atol=0.05)
                 assert one.score == pytest.approx(other.score, abs=1e-3)
                 assert one.shape_residual_mm == pytest.approx(other.shape_residual_mm, abs=0.05)
+                assert one.radius_90_px == pytest.approx(other.radius_90_px, rel=0.01)
 
 
 def noise(seed: int) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """The detector: two steps, the image's own pixels, states and failures."""
 
+from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
 
 
@@ -70,9 +71,22 @@ def test_grey_range_and_size_do_not_matter(encoder, template):
     query, truth = scene(shift_yx=(5.0, 4.0))
     doubled = np.kron(query.pixels, np.ones((2, 2))) * 3 - 5000
     other = GrayImage.from_array(doubled, 0.25, "doubled")
-    found = detected(encoder, template, other).positions_yx
+    found = detected(encoder, template, other)
     # Pixel (r, c) became the block around (2 r + 0.5, 2 c + 0.5).
-    assert np.median(np.abs(found - (2 * truth.positions_yx + 0.5))) < 2.0
+    assert np.median(np.abs(found.positions_yx - (2 * truth.positions_yx + 0.5))) < 2.0
+    for one, same in zip(found, detected(encoder, template, query), strict=True):
+        assert one.radius_90_px > one.predicted_error_px > 0
+        mm = [p.geometry.length_to_mm(q.radius_90_px) for p, q in ((found, one), (query, same))]
+        assert mm[0] == pytest.approx(mm[1], rel=0.3)
+
+
+def test_what_is_like_the_template_nowhere_gets_a_large_radius(encoder, template):
+    noise = np.random.default_rng(1).normal(0, 1, template.image.pixels.shape)
+    radii = [
+        np.median([p.radius_90_px for p in detected(encoder, template, image)])
+        for image in (template.image, GrayImage.from_array(noise, 0.5, "noise"))
+    ]
+    assert radii[1] > 3 * radii[0]
 
 
 def test_detecting_twice_costs_one_forward_pass(encoder, template):
@@ -137,7 +151,17 @@ def test_a_bad_file_does_not_stop_the_batch_but_the_caller_can(encoder, template
     assert list(detect_many(detector, files, should_stop=lambda: True)) == []
 
 
-@pytest.mark.parametrize("field", ["score", "shape_residual_mm"])
+@pytest.mark.parametrize("field", ["score", "shape_residual_mm", "radius_90_px"])
 def test_a_landmark_refuses_what_is_not_a_number(field):
     with pytest.raises(LandmarkError, match="finite"):
         Landmark("sella", (1.0, 2.0), **{field: float("nan")})
+
+
+def test_what_a_detector_says_of_a_point_goes_when_a_person_moves_it():
+    lengths = {"predicted_error_px": 2.0, "radius_90_px": 5.0}
+    found = Landmark("sella", (1.0, 2.0), score=0.5, source=Source.DETECTED, **lengths)
+    accepted = replace(found, source=Source.ACCEPTED)
+    assert (accepted.score, accepted.radius_90_px) == (0.5, 5.0)
+    moved = replace(found, position_yx=(3.0, 2.0), source=Source.CORRECTED)
+    assert (moved.score, moved.predicted_error_px, moved.radius_90_px) == (None, None, None)
+    assert Landmark.from_json(found.to_json()) == found

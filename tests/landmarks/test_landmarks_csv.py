@@ -55,7 +55,8 @@ def test_a_whole_table_by_hand(tmp_path):
     assert sella.startswith(
         "images/001.png,sella,100.125,70.25,20.025000000000002,21.075,0.75,placed"
     )
-    assert nasion.startswith("images/001.png,nasion,,,,,,skipped,,,,300,200,instant,vgg19")
+    assert nasion.startswith("images/001.png,nasion,,,,,,skipped,,,,,,,,300,200,instant,vgg19")
+    assert "0.75,placed,,,1.25,3.5," in sella
     assert porion.startswith("images/001.png,porion,,,,,,absent,,true,")
     assert menton.startswith("images/001.png,menton,5.0,0.30000000000000004,1.0,")
 

@@ -142,7 +142,14 @@ WHOLE = Landmarks(
     (
         Landmark("a", (1.25, 2.5), description="first"),
         Landmark("b", None, State.SKIPPED),
-        Landmark("c", (30.0, 40.0), score=0.75, unsure=True, shape_residual_mm=1.5),
+        Landmark(
+            *("c", (30.0, 40.0)),
+            score=0.75,
+            unsure=True,
+            shape_residual_mm=1.5,
+            predicted_error_px=2.5,
+            radius_90_px=6.0,
+        ),
         Landmark("d", None, State.ABSENT, description="missing tooth"),
     ),
     "image.png",

@@ -19,7 +19,10 @@ from napari_oneshot_lmk.widgets.settings import preferences
 
 SHAPE = (400, 300)
 BLACK: dict[str, Any] = {"contrast_limits": (0, 1)}
-COLUMNS = [*("label", "number", "score", "unsure", "shape_residual_mm", "source", "author")]
+COLUMNS = [
+    *("label", "number", "score", "unsure", "shape_residual_mm"),
+    *("predicted_error_px", "radius_90_px", "source", "author"),
+]
 
 
 def random_landmarks(rng: np.random.Generator, count: int) -> Landmarks:

@@ -12,6 +12,7 @@ from napari_oneshot_lmk.widgets.layers.style import MARK_LIGHT, css, landmark_co
 from napari_oneshot_lmk.widgets.qt.parts import DIM, LandmarkRow
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.review.annotation import Annotation
 
 
@@ -35,7 +36,7 @@ def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRo
                 colour,
                 hollow=point.unsure or not placed,
                 dim=not placed,
-                tip=_tip_of(point),
+                tip=_tip_of(point, annotation.landmarks.geometry),
             )
         )
     return rows
@@ -55,9 +56,14 @@ def _state_word(annotation: Annotation, point: Landmark) -> str:
     return texts.STATE_CORRECTED if corrected else texts.STATE_PLACED
 
 
-def _tip_of(point: Landmark) -> str:
-    """Return what a landmark is, and who has corrected it."""
+def _tip_of(point: Landmark, geometry: Geometry | None) -> str:
+    """Return what a landmark is, within which distance it is expected, and who has corrected it."""
     by = ""
+    if point.source is Source.DETECTED and point.radius_90_px is not None:
+        length = f"{point.radius_90_px:.0f} px"
+        if geometry is not None and geometry.spacing_mm_yx is not None:
+            length = f"{geometry.length_to_mm(point.radius_90_px):.1f} mm"
+        by = texts.WITHIN.format(length=length)
     if point.source in (Source.CORRECTED, Source.ACCEPTED):
         accepted = point.source is Source.ACCEPTED
         word = texts.STATE_ACCEPTED if accepted else texts.STATE_CORRECTED

@@ -1,0 +1,39 @@
+"""Pseudo-labels that are held where detection without training found them."""
+
+import numpy as np
+import pytest
+
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.pseudo_labels import HALF_HELD_IMAGES, PseudoLabels
+
+
+def labels(points_yx):
+    return PseudoLabels(np.asarray(points_yx), np.zeros(np.shape(points_yx)[:2]))
+
+
+def test_what_all_labels_of_a_landmark_move_together_is_taken_back():
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0, 384, (400, 3, 2))
+    own = rng.normal(0, 1.0, first.shape)
+    own[:40] += 30.0  # a tenth was grossly wrong before, and is mended
+    drift = np.array([(2.0, -1.0), (0.0, 0.0), (0.5, 3.0)])
+    held = labels(first + own + drift).held_to(labels(first)).points_yx
+    np.testing.assert_allclose(np.median(held - first - own, axis=0), 0.0, atol=0.25)
+    # Each image keeps what it alone has found.
+    apart = (held - first - own) - (held - first - own)[0]
+    np.testing.assert_allclose(apart, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, HALF_HELD_IMAGES])
+def test_few_images_are_held_less(count):
+    first = np.zeros((count, 1, 2))
+    held = labels(first + np.array([6.0, 0.0])).held_to(labels(first)).points_yx
+    expected = 6.0 * (1 - count / (count + HALF_HELD_IMAGES))
+    np.testing.assert_allclose(held[..., 0], expected)
+    np.testing.assert_array_equal(held[..., 1], 0.0)
+
+
+def test_random_labels_are_not_held():
+    labels = Preset.load("laptop").labels
+    assert labels.are_held
+    assert not labels.model_copy(update={"initial": "random"}).are_held
