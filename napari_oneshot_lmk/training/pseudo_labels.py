@@ -26,6 +26,10 @@ HALF_WEIGHT_RESIDUAL = 0.045
 on a lateral cephalogram (docs/method.md)."""
 LARGEST_RESIDUAL = 0.15
 """Residuals count no more than this in the criterion: a gross error counts as one error."""
+DRIFT = 0.008
+"""Common displacement, as a fraction of the template's size, that counts as drift."""
+FEWEST_OF_DRIFT = 10
+"""Fewer images say nothing of all."""
 HALF_HELD_IMAGES = 5
 """Images of which half of a common displacement is taken back."""
 Array = NDArray[np.float64]
@@ -72,6 +76,28 @@ class PseudoLabels:
         shift_yx = np.median(self.points_yx - instant.points_yx, axis=0)
         moved = self.points_yx - shift_yx * count / (count + HALF_HELD_IMAGES)
         return PseudoLabels(moved, self.residuals)
+
+    def drifted(self, instant: PseudoLabels, size_px_yx: Array) -> Array:
+        """Say which landmarks' labels have moved all together, (N,) bool.
+
+        Which is so where the median displacement from the labels of instant detection is more
+        than three of its standard errors, and a part of the template's size that no training does
+        that is held (docs/benchmarks/training.md).
+
+        Parameters
+        ----------
+        instant : PseudoLabels
+        size_px_yx : (2,)
+            The template's size in pixels of the network's grid.
+        """
+        if len(self.points_yx) < FEWEST_OF_DRIFT:
+            return np.zeros(self.points_yx.shape[1], dtype=bool)
+        displacement = (self.points_yx - instant.points_yx) / size_px_yx
+        shift = np.median(displacement, axis=0)
+        spread = np.median(np.hypot(*np.moveaxis(displacement - shift, -1, 0)), axis=0)
+        # Of a median along an axis, from the median distance in the plane (both of a Gaussian).
+        error = 1.25 * spread / 1.18 / np.sqrt(len(displacement))
+        return np.asarray(np.hypot(*shift.T) > np.maximum(DRIFT, 3 * error))
 
     def with_rows(self, rows: Sequence[int], other: PseudoLabels) -> PseudoLabels:
         """Take some landmarks from other labels."""

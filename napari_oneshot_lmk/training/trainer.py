@@ -30,6 +30,7 @@ from napari_oneshot_lmk.training.checkpoint import (
     CheckpointSink,
 )
 from napari_oneshot_lmk.training.config import Stream, random_stream
+from napari_oneshot_lmk.training.dataset import list_names
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
 from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
@@ -121,6 +122,8 @@ class Trainer:
             state = self.new_state(index)
             yield from self.train_network(state, checkpoint)
             done[index] = state.best
+            if (note := self._drift(state)) is not None:
+                yield note
             if self.should_stop() or index == last:
                 break
             self.sink.save_part(index, state.best, state.best_epoch)
@@ -128,6 +131,22 @@ class Trainer:
         stopped, seconds = self.should_stop(), self.clock.seconds
         self.sink.save_model(self.make_model(done, state.best_epoch, seconds))
         yield Finished("", state.best_epoch, stopped, seconds)
+
+    def _drift(self, state: NetworkState) -> Noted | None:
+        """Say which landmarks have drifted, where nothing holds them; None if none has."""
+        if not state.epoch or not self.encoded.instants:
+            return None
+        shape = self.encoded.shape
+        size_px_yx = (shape.size / shape.pixel_size_yx).numpy()
+        drifted = state.labels.drifted(instant_labels(self.encoded), size_px_yx)
+        names = [self.task.placed[row] for row in state.rows if drifted[row]]
+        if not names:
+            return None
+        return Noted(
+            f"Drift: on all images alike, {list_names(names)} moved away from where detection "
+            'without training finds them. A preset with "hold = true" takes this back.',
+            serious=True,
+        )
 
     def _make_copies(self) -> Copies | None:
         """Return the annotated images that are trained on."""

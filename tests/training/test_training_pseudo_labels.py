@@ -37,3 +37,15 @@ def test_random_labels_are_not_held():
     labels = Preset.load("laptop").labels
     assert labels.are_held
     assert not labels.model_copy(update={"initial": "random"}).are_held
+
+
+def test_drift_is_what_all_labels_of_a_landmark_share():
+    rng = np.random.default_rng(1)
+    first, size = rng.uniform(0, 384, (60, 4, 2)), np.array([80.0, 100.0])
+    moved = first + rng.normal(0, 1.0, first.shape)
+    moved[:, 1] += (2.0, 0.0)
+    moved[::3, 2] += (0.0, 9.0)  # mended on a third of the images only
+    drifted = labels(moved).drifted(labels(first), size)
+    np.testing.assert_array_equal(drifted, [False, True, False, False])
+    # Two images say nothing of all.
+    assert not labels(moved[:2]).drifted(labels(first[:2]), size).any()
