@@ -69,6 +69,9 @@ def estimate_clarity(
         searched, start = log_maps[free], points_yx[free]
         log_maps = decided.show(log_maps, stride)
     moves, losses = _moves(shape, searched, stride, start)
+    if not len(losses):
+        # A body of a few cells: no place of the coarse grid is elsewhere.
+        return alone
     best = losses.argmin()[None]
     loss = losses.index_select(0, best)
     if not tracing() and not bool(loss < PLAUSIBLE):

@@ -53,6 +53,15 @@ def test_points_with_one_place_are_clear():
     np.testing.assert_array_equal(clarity(maps)[0], 1.0)
 
 
+def test_a_body_of_a_few_cells_is_clear():
+    points = np.array([(10.0, 10.0), (14.0, 10.0), (10.0, 15.0), (13.0, 14.0)])
+    shape = ShapeModel(points, np.ones(2), (32, 32))
+    maps = torch.zeros(4, 32 // STRIDE, 32 // STRIDE)
+    found = shape.fit(maps, STRIDE)[0]
+    clear = estimate_clarity(shape, maps, STRIDE, found)
+    np.testing.assert_array_equal(clear, np.tile([1.0, 0.0], (4, 1)))
+
+
 def test_a_ladder_that_may_lie_one_rung_off_is_not_clear():
     clear, found = clarity(repeated(0, -0.02))
     np.testing.assert_allclose(found, ladder(), atol=1.0)
