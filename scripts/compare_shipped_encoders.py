@@ -2,7 +2,7 @@
 
 ::
 
-    python scripts/compare_shipped_encoders.py --data DIR [--compact FILE]
+    python scripts/compare_shipped_encoders.py --data DIR [--encoder-weights FILE]
 
 ``DIR`` is a data folder as for ``oneshot-lmk benchmark``. One row a candidate:
 instant detection with the detector as it stands, errors at native resolution.
@@ -11,31 +11,29 @@ instant detection with the detector as it stands, errors at native resolution.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from compact_encoder.network import CompactEncoder, CompactNetwork
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import (
     CELL_BLUR,
     GRADIENTS_PER_CELL,
     STRIDES,
+    OrientationEncoder,
     direction_bins,
     gaussian_blur,
-    shipped_encoder,
     stack_neighbours,
 )
+from napari_oneshot_lmk.encoders.select import build_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 
@@ -62,20 +60,42 @@ class DescriptorEncoder:
 
 
 class JoinedEncoder:
-    """The levels of two encoders together."""
+    """The levels of several encoders together."""
 
     device = CPU
 
-    def __init__(self, first: Encoder, second: Encoder) -> None:
-        self._both = (first, second)
-        name = f"{first.card.name}+{second.card.name}"
-        levels = first.card.levels + second.card.levels
+    def __init__(self, *encoders: Encoder) -> None:
+        self._encoders = encoders
+        name = "+".join(encoder.card.name for encoder in encoders)
+        levels = tuple(level for encoder in encoders for level in encoder.card.levels)
         self.card = EncoderCard(name, name, "", levels)
 
     def __call__(self, images: Tensor) -> FeaturePyramid:
         """Encode (1, 1, H, W) grey images in 0..1."""
-        maps = sum((encoder(images).maps for encoder in self._both), ())
+        maps = tuple(m for encoder in self._encoders for m in encoder(images).maps)
         return FeaturePyramid(maps, self.card.levels)
+
+
+class LearnedLevels:
+    """The compact CNN's maps alone."""
+
+    device = CPU
+
+    def __init__(self) -> None:
+        self._encoder = shipped_encoder(CPU)
+        card = self._encoder.card
+        self.card = replace(card, name="compact CNN", levels=card.levels[: len(STRIDES)])
+
+    def __call__(self, images: Tensor) -> FeaturePyramid:
+        """Encode (1, 1, H, W) grey images in 0..1."""
+        return FeaturePyramid(self._encoder(images).maps[: len(STRIDES)], self.card.levels)
+
+
+def orientations(*strides: int) -> Encoder:
+    """Return the hand-made descriptors of some strides."""
+    encoder = OrientationEncoder(CPU, strides=strides)
+    encoder.card = replace(encoder.card, name=f"orientation {strides}")
+    return encoder
 
 
 def grey_patches(images: Tensor, stride: int) -> Tensor:
@@ -141,21 +161,25 @@ def self_similarity(images: Tensor, stride: int) -> Tensor:
     return F.avg_pool2d(similarity / similarity.amax(1, keepdim=True), 2)
 
 
-def candidates(compact: Path | None) -> Iterator[Encoder]:
-    """All encoders that are compared, the shipped one first."""
-    shipped = shipped_encoder(CPU)
-    yield shipped
+def candidates(weights: Path | None) -> Iterator[Encoder]:
+    """All encoders that are compared, the shipped one first; with VGG19 where it is named."""
+    learned, every = LearnedLevels(), orientations(*STRIDES)
+    if weights is not None:
+        vgg19 = build_encoder(weights, "cpu")
+        yield vgg19
+        for beside in ((every,), (learned,), (shipped_encoder(CPU),), (learned, every)):
+            yield JoinedEncoder(vgg19, *beside)
+        return
+    yield shipped_encoder(CPU)
+    yield learned
+    for strides in ((2, 4, 8), (4, 8), (8,), STRIDES):
+        yield JoinedEncoder(learned, orientations(*strides))
+    yield every
     yield DescriptorEncoder("plain histograms (HOG)", plain_histograms)
     yield DescriptorEncoder("MIND, 7 x 7 cells", stacked_mind)
     yield DescriptorEncoder("MIND", mind)
     yield DescriptorEncoder("DAISY", daisy)
     yield DescriptorEncoder("grey patches", grey_patches)
-    if compact is not None:
-        network = CompactNetwork()
-        network.load_state_dict(load_file(compact))
-        learned = CompactEncoder(network, CPU)
-        yield learned
-        yield JoinedEncoder(shipped, learned)
 
 
 def errors_mm(encoder: Encoder, dataset: Dataset, names: list[str]) -> np.ndarray:
@@ -175,7 +199,7 @@ def main() -> None:
     """Print one row a candidate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--compact", type=Path, help="weights of the compact CNN")
+    parser.add_argument("--encoder-weights", type=Path, help="of VGG19: compare beside it")
     parser.add_argument("--split", choices=("train", "test"), default="test")
     parser.add_argument("--every", type=int, default=1, help="every n-th image")
     asked = parser.parse_args()
@@ -189,7 +213,7 @@ def main() -> None:
     print(f"{dataset.name}, {len(names)} images, {asked.split}")
     print("| encoder | MRE mm | median | SDR 2 / 2.5 / 3 / 4 mm, % | > 6 mm | s |")
     print("|---|---|---|---|---|---|")
-    for encoder in candidates(asked.compact):
+    for encoder in candidates(asked.encoder_weights):
         start = time.process_time()
         errors = errors_mm(encoder, dataset, names)
         seconds = (time.process_time() - start) / len(names)

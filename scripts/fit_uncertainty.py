@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.encoded_image import encode_images
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.matching.uncertainty import NEAR

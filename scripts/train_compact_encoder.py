@@ -20,23 +20,27 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from compact_encoder.network import weights_sha256
-from compact_encoder.scenes import Pair, generated_pair
+from compact_encoder.pair import Pair
+from compact_encoder.phantom_pairs import drawn_phantoms, phantom_pair
+from compact_encoder.scenes import scene_pair
 from compact_encoder.training import trained
+from napari_oneshot_lmk.encoders.vgg19 import content_sha256
 
 
 def pairs(side: int, seed: int) -> Iterator[Pair]:
-    """Yield generated pairs without end."""
+    """Yield pairs without end: scenes and phantoms in turn."""
     source = torch.Generator().manual_seed(seed)
+    phantoms = drawn_phantoms()
     while True:
-        yield generated_pair(side, source)
+        yield scene_pair(side, source)
+        yield phantom_pair(phantoms, side, source)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, report now and then, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--side", type=int, default=192, help="pixels, multiple of 32")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
@@ -55,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, asked.out)
-    print(f"{asked.out}: {asked.out.stat().st_size} bytes, {weights_sha256(network)}")
+    print(f"{asked.out}: {asked.out.stat().st_size} bytes, {content_sha256(state)}")
 
 
 if __name__ == "__main__":

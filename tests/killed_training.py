@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.imaging.image import GrayImage

@@ -87,7 +87,8 @@ def test_wheel_holds_package_and_samples_and_nothing_else(built, tracked):
         f"{DIST_INFO}/{name}"
         for name in (*("METADATA", "RECORD", "WHEEL", "entry_points.txt"), "licenses/LICENSE")
     }
-    for name in ("napari.yaml", "py.typed", "training/presets/laptop.toml"):
+    weights = "encoders/compact.safetensors"
+    for name in ("napari.yaml", "py.typed", "training/presets/laptop.toml", weights):
         assert f"napari_oneshot_lmk/{name}" in own
 
 

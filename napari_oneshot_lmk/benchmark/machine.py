@@ -32,11 +32,11 @@ def describe_installation(encoder_weights: Path | None = None) -> dict[str, Any]
 
     Nothing is downloaded, and nothing of the user is in it but the folders of the caches.
     """
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_card
     from napari_oneshot_lmk.encoders.weights import describe_search
 
     places = describe_search(encoder_weights)
-    shipped = shipped_encoder("cpu").card
+    shipped = shipped_card()
     return describe() | {
         "encoder_weights": [asdict(place) for place in places],
         "encoder_weights_found": next((place.where for place in places if place.found), None),

@@ -92,7 +92,7 @@ def _vgg19(template: Template, options: Options) -> Locator:
 
 def _shipped(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.encoders.device import resolve_device
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
     return _with_encoder(template, shipped_encoder(resolve_device(options.device)))
 

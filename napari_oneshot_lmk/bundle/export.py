@@ -97,7 +97,7 @@ def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> Traine
     card = model.card
     if weights is not None and model.packed:
         # Of the two encoders of a packed model, the one in the bundle.
-        identity = encoder_identity(weights.sha256)
+        identity = encoder_identity(weights.sha256, card.encoder)
         if identity in model.encoders:
             card = card.model_copy(update={"encoder": identity})
     return replace(model, card=card, encoder_weights=weights, precision="float32", origin=None)

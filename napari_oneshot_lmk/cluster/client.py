@@ -233,14 +233,14 @@ class EncoderSpec:
         `OneshotError` if the weights cannot be read or the device is missing.
         """
         from napari_oneshot_lmk.encoders.device import resolve_device
-        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
         from napari_oneshot_lmk.encoders.select import instant_encoder
+        from napari_oneshot_lmk.encoders.shipped import encoder_without_download
 
         self.check_version(worker)
-        encoder: Encoder = shipped_encoder(resolve_device(self.device))
-        # Only if it is not the shipped one are weights searched, or downloaded.
-        if encoder.card.identity != self.identity:
-            encoder = instant_encoder(self.weights, self.device)
+        # Only if it is none of these are weights searched, or downloaded.
+        encoder = encoder_without_download(self.identity, resolve_device(self.device))
+        if encoder is None:
+            encoder = instant_encoder(self.weights, self.device, identity=self.identity)
         if encoder.card.identity != self.identity:
             what = f"has the encoder {encoder.card.identity}, not {self.identity}"
             remedy = "name weights that all workers can read with --encoder-weights"

@@ -128,7 +128,9 @@ class TrainedModel:
         """
         if self.origin is None or not self.packed:
             return (self.card.encoder,)
-        return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
+        return tuple(
+            {self.card.encoder, encoder_identity(self.origin.packed_sha256, self.card.encoder)}
+        )
 
     def with_packed(self, weights: EncoderWeights) -> TrainedModel:
         """Return the model with its encoder's weights, as `half_precision` rounds them."""

@@ -54,15 +54,17 @@ def encoder_for(
     UsageError
         If the device is unknown or missing.
     """
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
     from napari_oneshot_lmk.encoders.select import encoder_from_weights, instant_encoder
+    from napari_oneshot_lmk.encoders.shipped import encoder_without_download
 
     precision = model.precision
     if weights is not None:
-        return instant_encoder(weights, device, progress=progress, precision=precision)
-    shipped = shipped_encoder(resolve_device(device))
-    if model.card.encoder == shipped.card.identity:
-        return shipped
+        return instant_encoder(
+            weights, device, progress=progress, precision=precision, identity=model.card.encoder
+        )
+    own = encoder_without_download(model.card.encoder, resolve_device(device), precision)
+    if own is not None:
+        return own
     if not model.card.encoder.startswith(VGG19):
         raise ModelError(
             f"the model was trained on the encoder {model.card.encoder}, which this "
@@ -71,7 +73,9 @@ def encoder_for(
         )
     found = weights_for(model, usual, allow_download=allow_download, progress=progress)
     given = model.origin.given if model.origin is not None else ""
-    return encoder_from_weights(found, device, precision, Path(given) if given else None)
+    return encoder_from_weights(
+        found, device, precision, Path(given) if given else None, model.card.encoder
+    )
 
 
 def weights_for(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, WeightsOrigin
 from napari_oneshot_lmk.encoders.ensemble import concat_cards
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import card_beside_vgg19
 from napari_oneshot_lmk.encoders.weights import (
     WEIGHTS_URL,
     Progress,
@@ -19,10 +19,13 @@ from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weight
 from napari_oneshot_lmk.errors import WeightsError
 
 
-def encoder_identity(weights_sha256: str) -> str:
-    """Return the identity of the encoder that VGG19's weights of a content hash make here."""
+def encoder_identity(weights_sha256: str, like: str = "") -> str:
+    """Return the identity of the encoder that VGG19's weights of a content hash make here.
+
+    ``like`` is the identity that a model names: it tells what stood beside VGG19 then.
+    """
     vgg19 = EncoderCard("vgg19", "", weights_sha256, ())
-    return concat_cards([vgg19, shipped_encoder().card]).identity
+    return concat_cards([vgg19, card_beside_vgg19(like)]).identity
 
 
 def find_model_weights(
@@ -101,7 +104,7 @@ def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[
 def _is_same(weights: EncoderWeights, identity: str, origin: WeightsOrigin | None) -> bool:
     if origin is not None:
         return weights.sha256 == origin.sha256
-    return encoder_identity(weights.sha256) == identity
+    return encoder_identity(weights.sha256, identity) == identity
 
 
 def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> WeightsError:

@@ -23,6 +23,7 @@ DIRECTION_SHARPNESS = 2.5
 """Power of the cosine to a bin's direction: bins as wide as their distance."""
 REACH_CELLS = 3
 """A descriptor covers (2 * 3 + 1)^2 cells: 14 pixels at stride 2, 224 at 32."""
+DESCRIPTOR_CHANNELS = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
 GRADIENTS_PER_CELL = 4
 """Gradients along a cell's side, where the input resolves as many."""
 CELL_BLUR = 0.3
@@ -49,14 +50,7 @@ class OrientationEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.device = device
-        channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
-        self.card = EncoderCard(
-            name="orientation",
-            title="Gradient orientations (no weights)",
-            weights_sha256="",
-            levels=tuple(Level(f"orientation{s}", s, channels) for s in strides),
-            note=note,
-        )
+        self.card = orientation_card(note, strides)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> FeaturePyramid:
@@ -67,15 +61,43 @@ class OrientationEncoder(nn.Module):
         return FeaturePyramid(maps, self.card.levels)
 
 
+def orientation_card(note: str = "", strides: tuple[int, ...] = STRIDES) -> EncoderCard:
+    """Return the card of an `OrientationEncoder`."""
+    return EncoderCard(
+        name="orientation",
+        title="Gradient orientations (no weights)",
+        weights_sha256="",
+        levels=tuple(Level(f"orientation{s}", s, DESCRIPTOR_CHANNELS) for s in strides),
+        note=note,
+    )
+
+
 def root_histograms(images: Tensor, stride: int) -> Tensor:
     """Return the square roots of the direction histograms of cells of ``stride`` pixels a side.
 
     (B, 1, H, W) grey images give (B, DIRECTIONS, H / stride, W / stride).
     """
     side = min(GRADIENTS_PER_CELL, stride)
-    coarse = F.avg_pool2d(images, stride // side)
-    directions = gaussian_blur(direction_bins(coarse), CELL_BLUR * side)
-    return F.avg_pool2d(directions, side).sqrt()
+    directions = direction_bins(F.avg_pool2d(images, stride // side))
+    return _pooled(directions, side).clamp_min(0).sqrt()
+
+
+def _pooled(directions: Tensor, side: int) -> Tensor:
+    """Mean of each cell of ``side`` pixels after a Gaussian blur of CELL_BLUR cells.
+
+    Blur and mean are one separable filter, computed only where a cell is.
+    """
+    gaussian = _gaussian(CELL_BLUR * side, directions)
+    kernel = F.conv1d(
+        F.pad(gaussian, (side - 1,) * 2)[None, None], gaussian.new_full((1, 1, side), 1 / side)
+    )[:, :, None]
+    batch, channels = directions.shape[:2]
+    reach = gaussian.shape[0] // 2
+    # Channels as a batch of single ones: convolutions in groups are slow.
+    maps = F.pad(directions, (reach,) * 4, mode="replicate").flatten(0, 1)[:, None]
+    rows = F.conv2d(maps, kernel, stride=(1, side))
+    cells = F.conv2d(rows, kernel.transpose(-1, -2), stride=(side, 1))
+    return cells.reshape(batch, channels, *cells.shape[-2:])
 
 
 def stack_neighbours(cells: Tensor) -> Tensor:
@@ -118,15 +140,16 @@ def direction_bins(images: Tensor) -> Tensor:
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Smooth each channel of (B, C, H, W) with a Gaussian of ``sigma`` pixels."""
-    reach = math.ceil(3 * sigma)
-    steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-(steps**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
+    kernel = _gaussian(sigma, images)
+    reach = kernel.shape[0] // 2
+    kernel = kernel.expand(images.shape[1], 1, 1, -1)
     padded = F.pad(images, (reach,) * 4, mode="replicate")
     rows = F.conv2d(padded, kernel, groups=images.shape[1])
     return F.conv2d(rows, kernel.transpose(-1, -2), groups=images.shape[1])
 
 
-def shipped_encoder(device: torch.device | str = "cpu", note: str = "") -> OrientationEncoder:
-    """Return the best encoder that is usable without any download; ``note`` is its card's."""
-    return OrientationEncoder(torch.device(device), note)
+def _gaussian(sigma: float, like: Tensor) -> Tensor:
+    reach = math.ceil(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+    kernel = torch.exp(-(steps**2) / (2 * sigma**2))
+    return kernel / kernel.sum()

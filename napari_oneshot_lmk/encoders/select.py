@@ -13,7 +13,11 @@ import torch
 from napari_oneshot_lmk.encoders.device import Precision, resolve_device
 from napari_oneshot_lmk.encoders.encoder import Encoder, WeightsOrigin
 from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import (
+    encoder_beside_vgg19,
+    shipped_card,
+    shipped_encoder,
+)
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.encoders.weights import Progress, find_weights
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
@@ -61,8 +65,9 @@ def build_encoder(
     except WeightsError as error:
         if weights is not None:
             raise
-        title = shipped_encoder().card.title
-        return shipped_encoder(where, f"The shipped encoder ({title}) is used alone: {error}.")
+        title = shipped_card().title
+        note = f"The shipped encoder ({title}) is used alone: {error}."
+        return shipped_encoder(where, note, precision)
     return _build_vgg19(found, where, precision, weights)
 
 
@@ -73,16 +78,18 @@ def instant_encoder(
     progress: Progress | None = None,
     *,
     precision: Precision = "auto",
+    identity: str = "",
 ) -> Encoder:
     """Build the encoder of instant detection: VGG19 and the shipped one together.
 
-    Without VGG19's weights it is the shipped one alone. Parameters and errors are
-    those of `build_encoder`.
+    Without VGG19's weights it is the shipped one alone. ``identity`` is that of the encoder
+    which a model was trained on: in earlier versions another one stood beside VGG19. The other
+    parameters and the errors are those of `build_encoder`.
     """
     encoder = build_encoder(weights, device, allow_download, progress, precision=precision)
     if not isinstance(encoder, VGG19Encoder):
         return encoder
-    return ConcatEncoder(encoder, shipped_encoder(encoder.device))
+    return ConcatEncoder(encoder, encoder_beside_vgg19(encoder.device, precision, identity))
 
 
 def encoder_from_weights(
@@ -90,14 +97,17 @@ def encoder_from_weights(
     device: str = "auto",
     precision: Precision = "auto",
     given: Path | None = None,
+    identity: str = "",
 ) -> Encoder:
     """Build the encoder of instant detection from weights of VGG19.
 
     ``given`` is the path that the user named when the model was trained; its name is in the
-    title. The other parameters are those of `build_encoder`.
+    title. ``identity`` is as for `instant_encoder`. The other parameters are those of
+    `build_encoder`.
     """
     where = resolve_device(device)
-    return ConcatEncoder(_build_vgg19(weights, where, precision, given), shipped_encoder(where))
+    vgg19 = _build_vgg19(weights, where, precision, given)
+    return ConcatEncoder(vgg19, encoder_beside_vgg19(where, precision, identity))
 
 
 def _build_vgg19(

@@ -256,7 +256,7 @@ def _pack_finished(run: RunFolder, weights: Path | None) -> None:
     if model.packed or not model.card.encoder.startswith(VGG19):
         return
     found = weights_for(model) if weights is None else read_weights(weights)
-    if encoder_identity(found.sha256) != model.card.encoder:
+    if encoder_identity(found.sha256, model.card.encoder) != model.card.encoder:
         raise UsageError(
             "the model was not trained on these weights",
             file=weights,

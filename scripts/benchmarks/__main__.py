@@ -20,7 +20,7 @@ from napari_oneshot_lmk.cli.console import (
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.encoders.device import resolve_device
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_card, shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.template import Template
@@ -112,7 +112,7 @@ def benchmark_speed(
     peak = speed.measure_peak_mb(
         loaded,
         encoder_weights=encoder_weights,
-        shipped=encoder.card.identity == shipped_encoder("cpu").card.identity,
+        shipped=encoder.card.identity == shipped_card().identity,
     )
     measured = replace(measured, peak_mb=peak)
     content = page.stamped(speed.speed_content(measured, encoder))

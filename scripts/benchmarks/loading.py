@@ -17,7 +17,7 @@ from napari_oneshot_lmk.cli.console import counting_bar, print_table
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.atomic import check_writable
 

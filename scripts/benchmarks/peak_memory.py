@@ -59,8 +59,8 @@ def peak_memory_mb(
 
 def _detect_once(arguments: list[str]) -> None:
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
     from napari_oneshot_lmk.encoders.select import instant_encoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
     from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.landmarks.template import Template
 

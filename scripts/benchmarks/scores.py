@@ -29,7 +29,7 @@ from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights, encod
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.device import resolve_device
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import check_writable

@@ -15,56 +15,28 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from compact_encoder.pair import Pair, points_on_structure, sampled, uniform
+
 OUTLINES = 22
 STROKES = 6
 HARMONICS = 5
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures and the way from the first to the second.
-
-    Parameters
-    ----------
-    first, second : Tensor, (1, 1, S, S)
-        Grey in 0..1.
-    flow_yx : Tensor, (1, 2, S, S)
-        Where the content of each pixel of ``first`` lies in ``second``, as a
-        displacement in pixels.
-    """
-
-    first: Tensor
-    second: Tensor
-    flow_yx: Tensor
-
-
-def generated_pair(side: int, source: Generator) -> Pair:
+def scene_pair(side: int, source: Generator) -> Pair:
     """Draw one scene twice; everything random comes from ``source``."""
-    flow = _deformation(side, source)
+    flow = deformation(side, source)
     grid = _grid(side)
     outlines = _outline_parameters(source)
     # The second picture shows at y what the scene holds at the inverse flow of y.
-    inverse = _inverted(flow)
+    inverse = inverted(flow)
     first = _picture(grid, outlines, side, source)
     second = _picture(grid + inverse, outlines, side, source)
-    return Pair(first, second, flow)
-
-
-def sampled(field: Tensor, points_yx: Tensor) -> Tensor:
-    """Bilinear values of (1, C, S, S) at (N, 2) pixels: (N, C)."""
-    size = field.new_tensor(field.shape[-2:])
-    unit_xy = ((2 * points_yx + 1) / size - 1).flip(-1)
-    values = F.grid_sample(field, unit_xy[None, None], padding_mode="border", align_corners=False)
-    return values[0, :, 0].T
+    return Pair(first, second, *points_on_structure(first, flow, source))
 
 
 def _grid(side: int) -> Tensor:
     axis = torch.arange(float(side))
     return torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
-
-
-def _uniform(low: float, high: float, source: Generator) -> float:
-    return low + (high - low) * float(torch.rand((), generator=source))
 
 
 def _smooth(side: int, cells: int, source: Generator, channels: int = 1) -> Tensor:
@@ -77,22 +49,22 @@ def _smooth(side: int, cells: int, source: Generator, channels: int = 1) -> Tens
     return fine[..., margin : margin + side, margin : margin + side]
 
 
-def _deformation(side: int, source: Generator) -> Tensor:
+def deformation(side: int, source: Generator) -> Tensor:
     """Affine part and two octaves of smooth bending, in pixels."""
     centred = _grid(side) - (side - 1) / 2
-    angle = _uniform(-0.2, 0.2, source)
-    scale_y = _uniform(0.85, 1.18, source)
-    scale_x = scale_y * _uniform(0.9, 1.1, source)
+    angle = uniform(-0.2, 0.2, source)
+    scale_y = uniform(0.85, 1.18, source)
+    scale_x = scale_y * uniform(0.9, 1.1, source)
     cos, sin = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
     y, x = centred[:, :1], centred[:, 1:]
     moved = torch.cat([cos * y * scale_y - sin * x, sin * y + cos * x * scale_x], 1)
     shift = torch.randn(1, 2, 1, 1, generator=source) * side * 0.04
-    bend = _smooth(side, 3, source, 2) * side * _uniform(0.005, 0.025, source)
-    bend = bend + _smooth(side, 8, source, 2) * side * _uniform(0.0, 0.006, source)
+    bend = _smooth(side, 3, source, 2) * side * uniform(0.005, 0.025, source)
+    bend = bend + _smooth(side, 8, source, 2) * side * uniform(0.0, 0.006, source)
     return moved - centred + shift + bend
 
 
-def _inverted(flow: Tensor, rounds: int = 12) -> Tensor:
+def inverted(flow: Tensor, rounds: int = 12) -> Tensor:
     """Displacement field that undoes ``flow``, by fixed-point iteration."""
     side = flow.shape[-1]
     grid = _grid(side)
@@ -148,16 +120,16 @@ def _picture(places: Tensor, scene: _Outlines, side: int, source: Generator) -> 
     absorbed = torch.zeros(side, side)
     for i in range(OUTLINES):
         distance = _distance(y, x, scene, i)
-        jitter = _uniform(0.5, 1.6, source)
-        softness = float(scene.edge[i]) * _uniform(0.7, 1.5, source)
+        jitter = uniform(0.5, 1.6, source)
+        softness = float(scene.edge[i]) * uniform(0.7, 1.5, source)
         inside = torch.sigmoid(-distance / softness)
         absorbed += inside * float(scene.density[i]) * jitter
         if scene.rim[i] > 0.1:
-            thickness = 0.006 * _uniform(0.6, 1.5, source)
+            thickness = 0.006 * uniform(0.6, 1.5, source)
             rim = torch.exp(-(((distance + thickness) / thickness) ** 2))
-            absorbed += rim * float(scene.rim[i]) * _uniform(0.3, 1.6, source)
+            absorbed += rim * float(scene.rim[i]) * uniform(0.3, 1.6, source)
     for stroke in scene.strokes:
-        absorbed += _stroke(y, x, stroke) * _uniform(0.1, 0.6, source)
+        absorbed += _stroke(y, x, stroke) * uniform(0.1, 0.6, source)
     absorbed += _texture(side, source)
     return _exposed(absorbed[None, None], source)
 
@@ -200,19 +172,19 @@ def _texture(side: int, source: Generator) -> Tensor:
     """Noise of several octaves, different in each picture."""
     total = torch.zeros(side, side)
     for cells in (4, 8, 16, 32, side // 4):
-        strength = _uniform(0.0, 0.12, source) * (4 / cells) ** 0.35
+        strength = uniform(0.0, 0.12, source) * (4 / cells) ** 0.35
         total += strength * _smooth(side, cells, source)[0, 0]
     return total
 
 
 def _exposed(absorbed: Tensor, source: Generator) -> Tensor:
     """Film response: contrast, gamma, blur, grain, 8 bits."""
-    level = _uniform(-0.5, 0.5, source)
-    grey = torch.sigmoid(_uniform(1.2, 3.0, source) * (absorbed - 0.5 + level))
-    grey = grey ** _uniform(0.6, 1.6, source)
-    if _uniform(0, 1, source) < 0.5:
+    level = uniform(-0.5, 0.5, source)
+    grey = torch.sigmoid(uniform(1.2, 3.0, source) * (absorbed - 0.5 + level))
+    grey = grey ** uniform(0.6, 1.6, source)
+    if uniform(0, 1, source) < 0.5:
         softer = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        grey = grey + _uniform(0, 1, source) * (softer - grey)
+        grey = grey + uniform(0, 1, source) * (softer - grey)
     grain = torch.randn(grey.shape, generator=source)
-    grey = grey + _uniform(0.002, 0.02, source) * grain
+    grey = grey + uniform(0.002, 0.02, source) * grain
     return (grey.clamp(0, 1) * 255).round() / 255

@@ -30,7 +30,7 @@ from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State

@@ -22,7 +22,7 @@ from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
 from napari_oneshot_lmk.network.crop_network import CropNetwork

@@ -136,7 +136,7 @@ def test_other_content_at_the_remembered_place_is_said(made, away, tmp_path):
 def test_wrong_weights_that_are_named_are_refused(made, tmp_path):
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
     said = refuses(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
-    assert "the model was trained on the encoder vgg19+orientation-" in said
+    assert "the model was trained on the encoder vgg19+compact-" in said
 
 
 def test_models_of_earlier_versions_open(made, tmp_path):

@@ -17,7 +17,7 @@ from learning_scene import SMALL, SPACING_YX, Job, small_task, train
 from napari_oneshot_lmk.cluster import train as cluster_training
 from napari_oneshot_lmk.cluster.client import Connection, connect
 from napari_oneshot_lmk.cluster.train import ClusterStrategy
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, read_events

@@ -9,7 +9,7 @@ import SimpleITK
 
 from napari_oneshot_lmk.detection.batch import detect_many
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -56,7 +56,7 @@ def test_template_finds_itself(encoder, template):
     assert np.abs(found.positions_yx - template.landmarks.positions_yx).max() < 0.5
     assert all(0 <= p.score <= 1 for p in found)
     made = found.provenance
-    assert (made.method, made.encoder, made.template) == ("instant", "orientation", "scene")
+    assert (made.method, made.encoder, made.template) == ("instant", encoder.card.identity, "scene")
 
 
 def test_shifted_scene_is_found_in_its_own_pixels(encoder, template):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.orientation import ORIENTATIONS, UPRIGHT, Orientation
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Source, State

@@ -6,7 +6,7 @@ import torch
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image

@@ -11,8 +11,8 @@ from random_vgg19 import random_parameters, random_weights, saved_weights
 from napari_oneshot_lmk.encoders import weights
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.encoders.select import build_encoder, instant_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 
@@ -94,7 +94,7 @@ def test_both_encoders_are_read_as_one(tmp_path):
         assert found.shape == (1, level.channels, 64 // level.stride, 64 // level.stride)
     # Published networks still find one map per stride.
     assert [level.stride for level in pyramid.after_pooling.levels] == [2, 4, 8, 16, 32]
-    assert joined.card.identity == f"vgg19+orientation-{joined.card.weights_sha256[:8]}"
+    assert joined.card.identity == f"vgg19+compact-{joined.card.weights_sha256[:8]}"
     assert len(joined.card.weights_sha256) == 64
 
 

@@ -16,7 +16,7 @@ from learning_scene import SPACING_YX
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks

@@ -16,7 +16,7 @@ from benchmarks import speed as speed_module
 from benchmarks.__main__ import app
 from benchmarks.killed_runs import images_once
 from benchmarks.speed import WARM_UP, measure_times
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_card, shipped_encoder
 from napari_oneshot_lmk.landmarks.template import Template
 
 pytestmark = [
@@ -86,7 +86,7 @@ def test_command_writes_both_files(world, tmp_path, monkeypatch):
     assert content["detection_ratio"] > 0
     assert content["file_shape_yx"] == [300, 240]
     assert 100 < content["peak_mb"] < 4000  # PyTorch alone is more than 100
-    assert content["encoder"] == shipped_encoder("cpu").card.identity
+    assert content["encoder"] == shipped_card().identity
     assert content["machine"]["versions"]["torch"]
     page = (out / "speed.md").read_text(encoding="utf-8")
     for words in ("detection / encoder", "peak memory", "Command: `", "torch"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork

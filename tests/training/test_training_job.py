@@ -13,7 +13,7 @@ from cli_scene import SHAPE_YX, SHIFTS, save_image, scene, view
 from learning_scene import SMALL, Job, scene_template, train
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training.config import TrainingConfig

@@ -9,7 +9,7 @@ import pytest
 from training_scene import template
 
 from napari_oneshot_lmk.encoders import select
-from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import WeightsError
 from napari_oneshot_lmk.widgets import detectors
 from napari_oneshot_lmk.widgets.detectors import DetectorCache
