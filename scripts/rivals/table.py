@@ -50,7 +50,7 @@ def _published(name: str) -> str:
     if name not in FIGURES:
         return REMARKS.get(name, "")
     mre, *sdr, source = FIGURES[name]
-    return f"{mre:.2f}; {' / '.join(f'{each:.1f}' for each in sdr)} ({source})"
+    return f"{mre:.2f}; {' / '.join(f'{each:.2f}' for each in sdr)} ({source})"
 
 
 def _cost(rows: Sequence[dict[str, Any]]) -> str:

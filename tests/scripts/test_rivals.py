@@ -307,7 +307,7 @@ def test_one_command_prints_the_whole_table(data, narrow, tmp_path):
         assert rival.title in page, name
     assert page.count("needs DINO's ViT-S/8") == 4  # two rows, two scorings
     assert "instant (this project)" in page
-    assert "2.04; 62.5 / 71.6 / 80.0 / 89.5" in page
+    assert "2.04; 62.46 / 71.62 / 80.00 / 89.45" in page
     kept = CliRunner().invoke(app, [str(each) for each in arguments])
     assert kept.exit_code == 0
     assert "is there and is kept" in kept.output
