@@ -34,9 +34,9 @@ from napari_oneshot_lmk.matching.uncertainty import NEAR
 from phantoms import write_samples
 
 ANATOMIES = ("skull", "hand")
-SCATTER = 0.01
-"""Standard deviation of an annotation along each axis, in template sizes: 0.4 mm on a lateral
-cephalogram, 0.8 mm on a hand."""
+SCATTER = 0.0125
+"""Standard deviation of an annotation along each axis, in template sizes: 0.5 mm on a lateral
+cephalogram, 1.0 mm on a hand."""
 LEAST_ERROR = 0.01
 """Added before the logarithm is taken: smaller errors are equally small."""
 HUBER = 0.5

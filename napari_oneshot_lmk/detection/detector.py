@@ -51,7 +51,7 @@ from napari_oneshot_lmk.matching.similarity import (
     describe_points,
     log_similarity,
 )
-from napari_oneshot_lmk.matching.uncertainty import SHARPNESS, read_signs, similarity_at
+from napari_oneshot_lmk.matching.uncertainty import read_signs, sharpness_for, similarity_at
 
 
 class Detector:
@@ -91,8 +91,6 @@ class Detector:
     """What each found landmark is moved by; see `with_offsets`."""
     fine: FineStage | None = None
     """What looks a second time around each point."""
-    sharpness = SHARPNESS
-    """Factor on the log-posterior from which the error of a point is estimated."""
     tuned_on = 0
     """Corrected images that its model was fine-tuned on."""
 
@@ -112,6 +110,7 @@ class Detector:
         self.template, self.further = template, tuple(further)
         self.upright = upright or len(placed) < FEWEST_LANDMARKS
         self._encoder = encoder
+        self.sharpness = sharpness_for(len(encoder.card.levels))
         self._names = [p.name for p in placed]
         each = [points_of_template(one, self._names) for one in (template, *self.further)]
         self._known = torch.stack([known for _, known in each])

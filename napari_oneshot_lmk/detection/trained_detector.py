@@ -91,7 +91,7 @@ class TrainedDetector(Detector):
         self.method = model.card.method
         self.tuned_on = model.card.training.corrected
         if model.parts:
-            self.sharpness = model.card.sharpness or SHARPNESS_OF_MODELS
+            self.sharpness = model.card.sharpness or SHARPNESS_OF_MODELS * self.sharpness
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
         self._parts = [part for part in anchored if part is not None]

@@ -20,10 +20,11 @@ from napari_oneshot_lmk.matching.peaks import cell_centres
 from napari_oneshot_lmk.matching.shape import Expectation, ShapeModel
 from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, Descriptors, sample_features
 
-SHARPNESS = 1.5
-"""Factor on the log-posterior of detection without training before it is read as a probability."""
-SHARPNESS_OF_MODELS = 0.73
-"""The same for models that do not tell theirs: maps of trained networks are sharper."""
+SHARPNESS, LEVELS = 1.5, 6
+"""Factor on the log-posterior before it is read as a probability, where an encoder has so many
+levels."""
+SHARPNESS_OF_MODELS = 0.5
+"""Times this for models that do not tell theirs: maps of trained networks are sharper."""
 LEAST_SPREAD = 0.005
 CLARITY_OF_RADIUS = 0.9
 """Below it another place of the whole body is within what a radius of 90 % has to hold."""
@@ -32,18 +33,28 @@ LARGEST = 3.0
 """Errors and radii are not said to be larger: the body itself is about as large."""
 
 # Fitted by scripts/fit_uncertainty.py; docs/benchmarks/score.md.
-LOG_ERROR = (-2.715, 0.461, 0.419, -1.081)
+LOG_ERROR = (-1.606, 0.799, 0.166, -0.769)
 """Logarithm of the typical error: constant, and factors of the signs."""
-MEAN = (1.370, 1.318)
+MEAN = (1.332, 1.321)
 """Logarithm of the mean error from that of the typical one: constant and slope."""
-RADIUS = (3.020, 1.609)
+RADIUS = (2.766, 1.549)
 """Logarithm of the radius that holds nine of ten true points, likewise."""
-CHANCE = (-6.990, -2.585)
+CHANCE = (-12.166, -4.102)
 """Log-odds of lying within `NEAR` of the true point, likewise."""
 NEAR = 0.06
 """What counts as near: 2.6 mm on a lateral cephalogram, 5 mm on a hand."""
-UNSURE_BELOW = 0.5
-"""Points of a lower score, which are rather not near than near, are shown as unsure."""
+UNSURE_BELOW = 0.7
+"""Points of a lower score are shown as unsure: at least three chances in ten are that they are not
+near."""
+
+
+def sharpness_for(levels: int) -> float:
+    """Return the factor on the log-posterior of detection without training.
+
+    Its maps are sums over an encoder's levels, which are neither independent, when the sum would be
+    as sharp as it should be, nor the same, when their mean would be.
+    """
+    return SHARPNESS * math.sqrt(LEVELS / levels)
 
 
 def read_signs(

@@ -20,7 +20,7 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.transforms import prepare_image
-from napari_oneshot_lmk.matching.uncertainty import SHARPNESS, log_spread
+from napari_oneshot_lmk.matching.uncertainty import log_spread
 from napari_oneshot_lmk.training.task import TrainingTask
 
 IMAGES = 20
@@ -36,7 +36,7 @@ def with_sharpness(model: TrainedModel, task: TrainingTask) -> TrainedModel:
     aims, spreads = [], []
     with torch.inference_mode():
         for pyramid in _pyramids(task):
-            aims.append(_log_spreads(instant, pyramid, (SHARPNESS,)))
+            aims.append(_log_spreads(instant, pyramid, (instant.sharpness,)))
             spreads.append(_log_spreads(trained, pyramid, TRIED))
     if not aims:
         return model

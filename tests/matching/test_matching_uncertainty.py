@@ -123,3 +123,8 @@ def test_lengths_are_in_pixels_of_the_network_grid():
 def test_constants_are_those_of_a_fit():
     assert len(uncertainty.LOG_ERROR) == 4
     assert uncertainty.LOG_ERROR[1] > 0 > uncertainty.LOG_ERROR[3]
+
+
+def test_maps_of_more_levels_are_taken_as_less_sharp():
+    assert uncertainty.sharpness_for(uncertainty.LEVELS) == uncertainty.SHARPNESS
+    assert uncertainty.sharpness_for(4 * uncertainty.LEVELS) == uncertainty.SHARPNESS / 2

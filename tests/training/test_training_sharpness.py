@@ -1,0 +1,51 @@
+"""The sharpness of a trained model's maps is that with which they spread as instant ones do."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from bundle_scene import random_model
+from learning_scene import small_task
+
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.training import sharpness
+from napari_oneshot_lmk.training.sharpness import with_sharpness
+
+
+class Sharper(TrainedDetector):
+    """Sees what instant detection sees, three times as sharp."""
+
+    def _maps(self, pyramid, decided=None):
+        maps, alike = super(TrainedDetector, self)._maps(pyramid)
+        return 3 * maps, 3 * alike
+
+
+def task_and_model(folder):
+    (folder / "other").mkdir()
+    task = small_task(folder)
+    return task, replace(random_model(folder / "other"), template=task.template)
+
+
+def test_maps_that_are_three_times_as_sharp_get_a_third(tmp_path, monkeypatch):
+    task, model = task_and_model(tmp_path)
+    monkeypatch.setattr(sharpness, "TrainedDetector", Sharper)
+    # The shape is no part of what is made sharper: look where it weighs little.
+    found = with_sharpness(model, task).card.sharpness
+    instant = sharpness.Detector(task.template, task.encoder).sharpness
+    assert found == pytest.approx(instant / 3, rel=0.35)
+
+
+def test_a_model_keeps_its_sharpness_and_detects_with_it(tmp_path):
+    task, model = task_and_model(tmp_path)
+    measured = with_sharpness(model, task)
+    assert measured.card.sharpness > 0
+    detector = TrainedDetector(measured, measured.template, task.encoder)
+    assert detector.sharpness == measured.card.sharpness
+    assert torch.isfinite(torch.tensor(detector.sharpness))
+
+
+def test_without_an_image_that_can_be_read_nothing_is_said(tmp_path):
+    task, model = task_and_model(tmp_path)
+    for image in task.images.usable:
+        image.path.unlink()
+    assert with_sharpness(model, task).card.sharpness is None
