@@ -16,7 +16,10 @@ from dicom_files import dataset, packed, saved, without_an_image
 from image_files import GREY8, LUMA, PIXELS, SMOOTH, check, refused
 from pydicom import uid
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
 
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.formats import read_plane
 from napari_oneshot_lmk.imaging.reader import read_image
 
 SMOOTH16 = SMOOTH.astype(np.uint16) * 16
@@ -64,6 +67,43 @@ def test_run_lengths(path, pixels, bits):
     image = dataset(pixels, bits)
     image.compress(uid.RLELossless, encoding_plugin="pydicom")
     check(saved(path, image), pixels)
+
+
+def test_run_lengths_of_colours(path):
+    colours = np.stack([GREY8, GREY8[::-1], 255 - GREY8], -1)
+    image = dataset(GREY8, 8, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    image.PlanarConfiguration = 0
+    image.PixelData = colours.tobytes()
+    image.compress(uid.RLELossless, encoding_plugin="pydicom")
+    values = read_plane(saved(path, image)).values
+    np.testing.assert_array_equal(values, colours)
+
+
+def run_lengths(values: np.ndarray, padding: bytes) -> bytes:
+    """Pack 16-bit values in two segments, with something behind each."""
+    pairs = values.astype(">u2").view(np.uint8).reshape(-1, 2).T
+    high, low = (imagecodecs.packbits_encode(np.ascontiguousarray(one)) + padding for one in pairs)
+    offsets = np.array([2, 64, 64 + len(high), *[0] * 13], "<u4")
+    return offsets.tobytes() + high + low
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\x80\x80", b"\2\0\0\0"])
+def test_run_lengths_with_padding_are_read_as_pydicom_does(path, padding):
+    image = dataset(PIXELS * 80, 16)
+    image.file_meta.TransferSyntaxUID = uid.RLELossless
+    image.PixelData = encapsulate([run_lengths(PIXELS * 80, padding)])
+    image["PixelData"].is_undefined_length = True
+    check(saved(path, image), PIXELS * 80)
+
+
+def test_run_lengths_that_end_early_are_refused(path):
+    image = dataset(PIXELS * 80, 16)
+    image.file_meta.TransferSyntaxUID = uid.RLELossless
+    for length in (10, 64, 70, -9):
+        image.PixelData = encapsulate([run_lengths(PIXELS * 80, b"")[:length]])
+        image["PixelData"].is_undefined_length = True
+        with pytest.raises(ImageError, match="cut short or damaged"):
+            read_plane(saved(path, image))
 
 
 def jpeg_2000(values: np.ndarray, level: int = 0, **options: object) -> bytes:
