@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,13 @@ from napari_oneshot_lmk.bundle.layout import (
     BundleCard,
     is_bundle,
 )
-from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
+from napari_oneshot_lmk.bundle.network import COLUMNS, FEWEST_COLUMNS, PointNetwork
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.orientation import UPRIGHT
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation, checked_parameters, content_sha256
@@ -239,7 +243,9 @@ class ScriptedDetector(Detector):
     def __init__(self, folder: Path) -> None:
         self.template = Template.load(inside(folder, TEMPLATE))
         self._names = [point.name for point in self.template.landmarks.placed]
-        self._check(folder, read_metadata(folder))
+        metadata = read_metadata(folder)
+        self._check(folder, metadata)
+        self._columns = len(metadata["coordinate_def"])
         path = inside(folder, SCRIPTED)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -254,8 +260,12 @@ class ScriptedDetector(Detector):
         self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
         self._current = None
 
-    def match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
-        """Run the network; see `Detector.match`. Its score counts clarity already.
+    def _look(self, encoded: EncodedImage) -> tuple[EncodedImage, Tensor]:
+        """Run the network on the image as it lies."""
+        return replace(encoded, orientation=UPRIGHT), self.points(encoded.pyramid)
+
+    def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
+        """Run the network; see `Detector.points`. What it does not tell is NaN.
 
         Raises `ModelError` if it does not return what the bundle's metadata describe, or if
         landmarks were ``decided``: a network of another program cannot take them into account.
@@ -270,14 +280,16 @@ class ScriptedDetector(Detector):
         except RuntimeError as error:
             what = "the bundle's TorchScript failed on this image"
             raise ModelError(what, remedy=_ASK) from error
-        shape = (1, len(self._names), len(COLUMNS))
+        shape = (1, len(self._names), self._columns)
         alike = isinstance(found, Tensor) and tuple(found.shape) == shape
         if not alike or not torch.isfinite(found).all():
             what = "the bundle's TorchScript gives something else than its metadata says"
             raise ModelError(what, remedy=_ASK)
-        rows: Tensor = found[0].double()
+        rows = torch.full((len(self._names), len(COLUMNS)), math.nan, dtype=torch.float64)
+        rows[:, : self._columns] = found[0]
         rows[:, COLUMNS.index("score")].clamp_(0, 1)
-        return torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
+        rows[:, len(FEWEST_COLUMNS) :].clamp_(min=0)
+        return rows
 
     def _check(self, folder: Path, content: dict[str, Any]) -> None:
         rows, columns = self.template.image.geometry.network_shape_yx
@@ -290,7 +302,7 @@ class ScriptedDetector(Detector):
                 and image["spatial_shape"] == [rows, columns]
                 and (points["type"], points["format"]) == ("tuples", "points")
                 and list(points["channel_def"].values()) == self._names
-                and [each["name"] for each in meanings.values()] == list(COLUMNS)
+                and tuple(each["name"] for each in meanings.values()) in (COLUMNS, FEWEST_COLUMNS)
             )
         except (KeyError, TypeError, AttributeError):
             agreed = False

@@ -11,6 +11,8 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
 COLUMNS = ("y", "x", "score", "expected_y", "expected_x", "predicted_error", "radius_90")
 """Of each row of the output; see `Detector.points`."""
+FEWEST_COLUMNS = COLUMNS[:5]
+"""Of bundles of earlier versions, and of other programs."""
 
 
 class PointNetwork(nn.Module):

@@ -79,8 +79,9 @@ def landmarks_on_image(
                 score=score,
                 unsure=score < UNSURE_BELOW,
                 shape_residual_mm=residual,
-                predicted_error_px=error_px,
-                radius_90_px=radius_px,
+                # A network of another program may not tell.
+                predicted_error_px=None if np.isnan(error_px) else error_px,
+                radius_90_px=None if np.isnan(radius_px) else radius_px,
                 description=point.description,
                 source=Source.DETECTED,
             )

@@ -22,7 +22,7 @@ from typer.testing import Result
 from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.layout import SECTION
 from napari_oneshot_lmk.bundle.load import load_model
-from napari_oneshot_lmk.bundle.network import PointNetwork
+from napari_oneshot_lmk.bundle.network import COLUMNS, FEWEST_COLUMNS, PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
@@ -38,12 +38,12 @@ TEN_GB = 10_000_000_000
 class Fixed(torch.nn.Module):
     """A stranger's network: the middle of the image, whatever it shows."""
 
-    def __init__(self, landmarks: int) -> None:
+    def __init__(self, landmarks: int, columns: int) -> None:
         super().__init__()
-        self.landmarks = landmarks
+        self.landmarks, self.columns = landmarks, columns
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.full([1, self.landmarks, 5], 191.5)
+        return torch.full([1, self.landmarks, self.columns], 191.5)
 
 
 @dataclass(frozen=True)
@@ -260,13 +260,23 @@ def test_weights_cut_short_are_one_sentence(bundle, made, length):
 # -- TorchScript -----------------------------------------------------------------
 
 
-@pytest.fixture
-def foreign(bundle: Path) -> Path:
-    """A bundle of another program, with landmarks of its template."""
+@pytest.fixture(params=[len(FEWEST_COLUMNS), len(COLUMNS)])
+def foreign(bundle: Path, request: pytest.FixtureRequest) -> Path:
+    """A bundle of another program, with landmarks of its template.
+
+    It tells no radius, as those of earlier versions did not, or tells all.
+    """
     changed(metadata(bundle), lambda c: c.pop(SECTION))
+    left = {str(n) for n in range(request.param)}
+    changed(
+        metadata(bundle),
+        lambda c: c.update(
+            coordinate_def={n: each for n, each in c["coordinate_def"].items() if n in left}
+        ),
+    )
     landmarks = json.loads(metadata(bundle).read_text())["landmarks"]
     placed = sum(entry["state"] == "placed" for entry in landmarks)
-    torch.jit.script(Fixed(placed)).save(str(bundle / "models/model.ts"))
+    torch.jit.script(Fixed(placed, request.param)).save(str(bundle / "models/model.ts"))
     return bundle
 
 
@@ -281,6 +291,10 @@ def test_foreign_torchscript_runs_where_the_user_says_so(foreign, made):
     rows, columns = found.geometry.image_shape_yx
     for point in found.placed:
         assert point.position_yx == ((rows - 1) / 2, (columns - 1) / 2)
+        # Says 191.5 of everything it says.
+        assert (point.score, point.unsure) == (1.0, False)
+        told = metadata(foreign).read_text().count("radius_90") > 0
+        assert (point.radius_90_px is not None) == told
     assert found.provenance.method == "torchscript"
 
 
