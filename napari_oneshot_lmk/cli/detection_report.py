@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import Counts
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.geometry import Geometry
+    from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,17 @@ def _and_more(first: str, count: int) -> str:
     return f"{first} and {count - 1} more" if count > 1 else first
 
 
+def _lengths(point: Landmark, geometry: Geometry | None) -> dict[str, float | None]:
+    """Return the lengths that the detector estimates, in mm where the spacing is known."""
+    lengths: dict[str, float | None] = {}
+    for name in ("predicted_error", "radius_90"):
+        length_px = lengths[f"{name}_px"] = getattr(point, f"{name}_px")
+        lengths[f"{name}_mm"] = None
+        if length_px is not None and geometry and geometry.spacing_mm_yx:
+            lengths[f"{name}_mm"] = geometry.length_to_mm(length_px)
+    return lengths
+
+
 def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
     geometry = landmarks.geometry
     return {
@@ -114,8 +126,7 @@ def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
                 "unsure": point.unsure,
                 "source": point.source and str(point.source),
                 "shape_residual_mm": point.shape_residual_mm,
-                "predicted_error_px": point.predicted_error_px,
-                "radius_90_px": point.radius_90_px,
+                **_lengths(point, geometry),
             }
             for point in landmarks
         ],

@@ -47,7 +47,8 @@ class Source(StrEnum):
         return self is not Source.PLACED
 
 
-OF_DETECTION = ("score", "predicted_error_px", "radius_90_px")
+LENGTHS_PX = ("predicted_error_px", "radius_90_px")
+OF_DETECTION = ("score", *LENGTHS_PX)
 """What a detector says of a point, and nobody of one that a person has put there."""
 NUMBERS = (*OF_DETECTION, "shape_residual_mm")
 
@@ -128,6 +129,12 @@ class Landmark:
             number = getattr(self, key)
             if number is not None and not np.isfinite(number):
                 what = f"{key} {number}, which is not a finite number"
+                raise LandmarkError(f"landmark {self.name!r} has the {what}")
+        for key in LENGTHS_PX:
+            if self.position_yx is None:
+                object.__setattr__(self, key, None)
+            elif not 0 <= (getattr(self, key) or 0) <= FARTHEST_PX:
+                what = f"{key} {getattr(self, key):g}, which is no length in an image"
                 raise LandmarkError(f"landmark {self.name!r} has the {what}")
 
     def _checked_position(self, position_yx: Iterable[float]) -> tuple[float, ...]:

@@ -157,6 +157,15 @@ def test_a_landmark_refuses_what_is_not_a_number(field):
         Landmark("sella", (1.0, 2.0), **{field: float("nan")})
 
 
+@pytest.mark.parametrize("length_px", [-1.0, 1e308])
+@pytest.mark.parametrize("field", ["predicted_error_px", "radius_90_px"])
+def test_a_landmark_refuses_what_is_no_length(field, length_px):
+    with pytest.raises(LandmarkError, match="no length in an image"):
+        Landmark("sella", (1.0, 2.0), **{field: length_px})
+    # One without a position has none.
+    assert getattr(Landmark("sella", None, State.SKIPPED, **{field: 3.0}), field) is None
+
+
 def test_what_a_detector_says_of_a_point_goes_when_a_person_moves_it():
     lengths = {"predicted_error_px": 2.0, "radius_90_px": 5.0}
     found = Landmark("sella", (1.0, 2.0), score=0.5, source=Source.DETECTED, **lengths)

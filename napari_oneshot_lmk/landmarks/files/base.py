@@ -10,7 +10,13 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmarks import (
+    LENGTHS_PX,
+    Landmark,
+    Landmarks,
+    Provenance,
+    State,
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,9 @@ def has_spacing(landmarks: Landmarks) -> bool:
 _IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
     "scores": lambda la: any(p.score is not None for p in la),
     "marks of unsure points": lambda la: any(p.unsure for p in la),
-    "expected errors": lambda la: any(p.radius_90_px is not None for p in la),
+    "expected errors and radii": lambda la: any(
+        getattr(p, key) is not None for p in la for key in LENGTHS_PX
+    ),
     "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
     "sources": lambda la: any(p.source is not None for p in la),
     "descriptions": lambda la: any(p.description for p in la),

@@ -30,7 +30,14 @@ from napari_oneshot_lmk.landmarks.files.text_file import (
     titles_of,
 )
 from napari_oneshot_lmk.landmarks.image_names import image_key
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import (
+    LENGTHS_PX,
+    Landmark,
+    Landmarks,
+    Provenance,
+    Source,
+    State,
+)
 
 REQUIRED = ("image", "landmark", "x_px", "y_px")
 """Columns without which a table cannot be read."""
@@ -41,7 +48,6 @@ FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
 """Three numbers in one cell; written where they are not the defaults."""
 SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
-LENGTHS_PX = ("predicted_error_px", "radius_90_px")
 LENGTHS_MM = ("predicted_error_mm", "radius_90_mm")
 """The same where the spacing is known; when a table is read, pixels count."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
@@ -337,9 +343,6 @@ def _landmark(row: TableRow) -> tuple[Landmark, bool]:
     source = _SOURCES.get(row.text("source").lower())
     description, author = row.cells.get("description", ""), row.text("author")
     lengths_px = [row.number(column) for column in LENGTHS_PX]
-    for column, length_px in zip(LENGTHS_PX, lengths_px, strict=True):
-        if length_px is not None and length_px < 0:
-            raise row.wrong(f"{column} is {length_px:g}", "a length is not negative")
     values = (score, unsure in _TRUE, residual_mm, description, source, author)
     with at_line(row.line):
         return Landmark(name, position_yx, state, *values, *lengths_px), is_placeholder
