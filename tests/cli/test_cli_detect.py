@@ -93,6 +93,7 @@ def test_json_goes_alone_to_stdout(made, tmp_path):
     (image,) = content["images"]
     assert (image["image"], image["spacing_mm_yx"], content["failed"]) == ("one.png", None, [])
     assert [p["name"] for p in image["landmarks"]] == list(POINTS)
+    assert all(p["radius_90_px"] > 0 and p["radius_90_mm"] is None for p in image["landmarks"])
 
 
 def test_how_each_image_was_read_is_said(made, tmp_path):
@@ -106,6 +107,8 @@ def test_how_each_image_was_read_is_said(made, tmp_path):
         Image.fromarray(pixels).save(folder / name, quality=95, exif=exif)
     result = succeed(*call(made, folder, "--json", out=tmp_path / "found.csv"))
     images = {image["image"]: image for image in json.loads(result.stdout)["images"]}
+    for point in images["film.dcm"]["landmarks"]:
+        assert point["radius_90_mm"] == pytest.approx(0.5 * point["radius_90_px"])
     assert images["film.dcm"]["spacing_source"] == "ImagerPixelSpacing"
     assert images["film.dcm"]["notes"] == []
     assert images["a.jpg"]["spacing_source"] is None
