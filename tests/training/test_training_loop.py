@@ -37,16 +37,18 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
     ids=["joint", "sla", "atd", "fused", "fused with patches"],
 )
 def test_every_method_learns_and_detects(tmp_path, method, template_stage, anchor, stages):
-    steps = {"training__anchor": anchor, "training__epochs": 3}
+    # Random patches of one landmark on three images: the loss of so few falls with some noise.
+    epochs = 6 if method == "single" and anchor == "patch" else 3
+    steps = {"training__anchor": anchor, "training__epochs": epochs}
     steps["training__together"] = anchor == "template"
     task, kept = on_small_grid(tmp_path, method, template_stage, **steps), Kept()
     events = list(fit(task, kept))
     ended = of_kind(events, EpochEnded)
     units = len(POINTS) if method == "single" else 1
-    assert len(ended) == 3 * units
+    assert len(ended) == epochs * units
     assert all(set(event.losses) == stages for event in ended)
     for unit in range(units):
-        own = ended[3 * unit : 3 * unit + 3]
+        own = ended[epochs * unit : epochs * (unit + 1)]
         assert sum(own[-1].losses.values()) < sum(own[0].losses.values())
     assert isinstance(events[-1], Finished)
     assert kept.model is not None
