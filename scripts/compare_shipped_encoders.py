@@ -29,13 +29,24 @@ from napari_oneshot_lmk.encoders.orientation import (
     STRIDES,
     OrientationEncoder,
     direction_bins,
-    gaussian_blur,
+    gaussian_kernel,
     stack_neighbours,
 )
 from napari_oneshot_lmk.encoders.select import build_encoder
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Smooth each channel of (B, C, H, W) with a Gaussian of ``sigma`` pixels."""
+    kernel = gaussian_kernel(sigma, images)
+    reach = kernel.shape[0] // 2
+    kernel = kernel.expand(images.shape[1], 1, 1, -1)
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    rows = F.conv2d(padded, kernel, groups=images.shape[1])
+    return F.conv2d(rows, kernel.transpose(-1, -2), groups=images.shape[1])
+
 
 CPU = torch.device("cpu")
 Describe = Callable[[Tensor, int], Tensor]

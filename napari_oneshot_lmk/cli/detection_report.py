@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import Counts
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @dataclass(frozen=True)
@@ -98,17 +97,6 @@ def _and_more(first: str, count: int) -> str:
     return f"{first} and {count - 1} more" if count > 1 else first
 
 
-def _lengths(point: Landmark, geometry: Geometry | None) -> dict[str, float | None]:
-    """Return the lengths that the detector estimates, in mm where the spacing is known."""
-    lengths: dict[str, float | None] = {}
-    for name in ("predicted_error", "radius_90"):
-        length_px = lengths[f"{name}_px"] = getattr(point, f"{name}_px")
-        lengths[f"{name}_mm"] = None
-        if length_px is not None and geometry and geometry.spacing_mm_yx:
-            lengths[f"{name}_mm"] = geometry.length_to_mm(length_px)
-    return lengths
-
-
 def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
     geometry = landmarks.geometry
     return {
@@ -126,7 +114,7 @@ def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
                 "unsure": point.unsure,
                 "source": point.source and str(point.source),
                 "shape_residual_mm": point.shape_residual_mm,
-                **_lengths(point, geometry),
+                **point.lengths(geometry),
             }
             for point in landmarks
         ],

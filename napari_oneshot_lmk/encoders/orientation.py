@@ -87,7 +87,7 @@ def _pooled(directions: Tensor, side: int) -> Tensor:
 
     Blur and mean are one separable filter, computed only where a cell is.
     """
-    gaussian = _gaussian(CELL_BLUR * side, directions)
+    gaussian = gaussian_kernel(CELL_BLUR * side, directions)
     kernel = F.conv1d(
         F.pad(gaussian, (side - 1,) * 2)[None, None], gaussian.new_full((1, 1, side), 1 / side)
     )[:, :, None]
@@ -138,17 +138,8 @@ def direction_bins(images: Tensor) -> Tensor:
     return (along / magnitude) ** DIRECTION_SHARPNESS * magnitude
 
 
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Smooth each channel of (B, C, H, W) with a Gaussian of ``sigma`` pixels."""
-    kernel = _gaussian(sigma, images)
-    reach = kernel.shape[0] // 2
-    kernel = kernel.expand(images.shape[1], 1, 1, -1)
-    padded = F.pad(images, (reach,) * 4, mode="replicate")
-    rows = F.conv2d(padded, kernel, groups=images.shape[1])
-    return F.conv2d(rows, kernel.transpose(-1, -2), groups=images.shape[1])
-
-
-def _gaussian(sigma: float, like: Tensor) -> Tensor:
+def gaussian_kernel(sigma: float, like: Tensor) -> Tensor:
+    """Return the weights of a Gaussian of ``sigma`` pixels, cut off at three of them."""
     reach = math.ceil(3 * sigma)
     steps = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))

@@ -212,7 +212,7 @@ def _point_errors(pair: Pair, geometry: Geometry, size_known: bool) -> list[Poin
             true.position_yx,
             found.score,
             found.unsure,
-            None if found.radius_90_px is None else geometry.length_to_mm(found.radius_90_px),
+            found.lengths(geometry)["radius_90_mm"],
         )
         for found, true, outcome in compared
     ]

@@ -48,6 +48,7 @@ class Source(StrEnum):
 
 
 LENGTHS_PX = ("predicted_error_px", "radius_90_px")
+LENGTHS_MM = ("predicted_error_mm", "radius_90_mm")
 OF_DETECTION = ("score", *LENGTHS_PX)
 """What a detector says of a point, and nobody of one that a person has put there."""
 NUMBERS = (*OF_DETECTION, "shape_residual_mm")
@@ -161,6 +162,20 @@ class Landmark:
     def follows_detection(self) -> bool:
         """Whether a detection took part in it."""
         return self.score is not None if self.source is None else self.source.follows_detection
+
+    def lengths(self, geometry: Geometry | None) -> dict[str, float | None]:
+        """Return what a detector estimates of it: the fields in pixels, and the same in mm.
+
+        The names in mm end in ``_mm``; None where there is nothing, or no spacing.
+        """
+        found: dict[str, float | None] = {key: getattr(self, key) for key in LENGTHS_PX}
+        known = geometry is not None and geometry.spacing_mm_yx is not None
+        for in_px, in_mm in zip(LENGTHS_PX, LENGTHS_MM, strict=True):
+            length_px = found[in_px]
+            found[in_mm] = None
+            if geometry is not None and known and length_px is not None:
+                found[in_mm] = geometry.length_to_mm(length_px)
+        return found
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
         """Return the landmark as a person has left it in another program, None unplaced."""

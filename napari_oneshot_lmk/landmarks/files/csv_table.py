@@ -31,6 +31,7 @@ from napari_oneshot_lmk.landmarks.files.text_file import (
 )
 from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmarks import (
+    LENGTHS_MM,
     LENGTHS_PX,
     Landmark,
     Landmarks,
@@ -48,8 +49,6 @@ FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
 """Three numbers in one cell; written where they are not the defaults."""
 SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
-LENGTHS_MM = ("predicted_error_mm", "radius_90_mm")
-"""The same where the spacing is known; when a table is read, pixels count."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
 PROVENANCE = tuple(each.name for each in fields(Provenance))
 WHERE_FILLED = (
@@ -104,7 +103,7 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "state": str(point.state),
             "shape_residual_mm": _text(point.shape_residual_mm),
             "unsure": "true" if point.unsure else "",
-            **_lengths(point, geometry),
+            **{key: _text(value) for key, value in point.lengths(geometry).items()},
             "source": "" if point.source is None else str(point.source),
             "description": point.description,
         }
@@ -113,17 +112,6 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
         if point.is_position_of_person:
             row["method"] = MANUAL
         yield row
-
-
-def _lengths(point: Landmark, geometry: Geometry | None) -> dict[str, str]:
-    """Return the cells of the lengths that a detector estimates of a point."""
-    cells = {}
-    for in_px, in_mm in zip(LENGTHS_PX, LENGTHS_MM, strict=True):
-        length_px = getattr(point, in_px)
-        cells[in_px] = _text(length_px)
-        if length_px is not None and geometry is not None and geometry.spacing_mm_yx is not None:
-            cells[in_mm] = _text(geometry.length_to_mm(length_px))
-    return cells
 
 
 def _text(value: float | None) -> str:

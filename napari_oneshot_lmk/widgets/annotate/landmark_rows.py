@@ -60,9 +60,8 @@ def _tip_of(point: Landmark, geometry: Geometry | None) -> str:
     """Return what a landmark is, within which distance it is expected, and who has corrected it."""
     by = ""
     if point.source is Source.DETECTED and point.radius_90_px is not None:
-        length = f"{point.radius_90_px:.0f} px"
-        if geometry is not None and geometry.spacing_mm_yx is not None:
-            length = f"{geometry.length_to_mm(point.radius_90_px):.1f} mm"
+        radius_mm = point.lengths(geometry)["radius_90_mm"]
+        length = f"{point.radius_90_px:.0f} px" if radius_mm is None else f"{radius_mm:.1f} mm"
         by = texts.WITHIN.format(length=length)
     if point.source in (Source.CORRECTED, Source.ACCEPTED):
         accepted = point.source is Source.ACCEPTED
