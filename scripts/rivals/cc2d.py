@@ -7,7 +7,7 @@ table 3, with more channels in every layer of the decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,9 +22,8 @@ from napari_oneshot_lmk.training.augmentation import Patches, cut_patches, draw_
 from napari_oneshot_lmk.training.losses import total_loss
 from napari_oneshot_lmk.training.preset import LossSettings, PatchSettings
 from rivals.loop import Schedule
-from rivals.matching import cell_of, highest_cells, product_of_cosines
-from rivals.rival import Rival
-from rivals.study import SIDE, STRIDES, Query
+from rivals.rival import EmbeddingRival, Rival
+from rivals.study import STRIDES
 
 MARGIN = 0.1
 """Of a patch, in which no point is taken."""
@@ -51,7 +50,7 @@ class WiderConfig(NetworkConfig):
         return super().rfb_channels(level) + self.extra_channels
 
 
-class CC2D(Rival):
+class CC2D(EmbeddingRival):
     """CC2D-SSL: random points of an image against augmented patches of it."""
 
     name = "cc2d"
@@ -100,20 +99,6 @@ class CC2D(Rival):
         anchors = sample_windows(near, inside, sub_pixel=False)
         return total_loss(anchors, windows, points, counted, STRIDES, self.losses)
 
-    def locate(self, query: Query) -> Tensor:
-        """Return the cell where the product of all levels' similarities is highest."""
-        levels = self._embed(query.pixels)
-        similarity = product_of_cosines(levels, self.anchors, (SIDE, SIDE))
-        return highest_cells(similarity).float()
-
-    @property
-    def anchors(self) -> list[Tensor]:
-        """Embeddings (N, E) of the template's landmarks on each level, of its whole image."""
-        if not hasattr(self, "_anchors"):
-            levels = self._embed(self.study.template_pixels)
-            self._anchors = read_cells(levels, self.study.template_yx)
-        return self._anchors
-
     def _autocast(self) -> torch.autocast:
         config = self.network.config
         counts = (config.rfb_channels(level) for level in config.rfb_levels)
@@ -159,13 +144,3 @@ def draw_patches(
     # Whole pixels, as published.
     within = ((MARGIN + (1 - 2 * MARGIN) * drawn) * side).floor()
     return patches, (corners[:, None] + within).to(pixels.device)
-
-
-def read_cells(levels: Sequence[Tensor], points_yx: Tensor) -> list[Tensor]:
-    """Return the vectors (N, E) of the cells that hold points (N, 2), of (E, h, w) levels."""
-    read = []
-    for level, stride in zip(levels, STRIDES, strict=True):
-        each = torch.full((2,), 1 / stride, device=points_yx.device)
-        rows, columns = cell_of(points_yx, each, level.shape[-2:]).unbind(1)
-        read.append(level[:, rows, columns].T)
-    return read

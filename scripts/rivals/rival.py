@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rivals.loop import Schedule
-from rivals.study import Query, Study
+from rivals.matching import cell_of, highest_cells, product_of_cosines
+from rivals.study import SIDE, STRIDES, Query, Study
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,31 @@ class Rival:
 
     def locate(self, query: Query) -> Tensor:
         """Return the landmarks (N, 2) of an image, in pixels of the network's grid."""
+        raise NotImplementedError
+
+
+class EmbeddingRival(Rival):
+    """A rival that compares each cell's embeddings with those of the template's landmarks."""
+
+    strides: ClassVar[tuple[int, ...]] = STRIDES
+    """Of the levels of its embeddings."""
+
+    @cached_property
+    def anchors(self) -> list[Tensor]:
+        """Embeddings (N, E) of the template's landmarks on each level, of its whole image."""
+        read = []
+        levels = self._embed(self.study.template_pixels)
+        for level, stride in zip(levels, self.strides, strict=True):
+            each = torch.full((2,), 1 / stride, device=level.device)
+            rows, columns = cell_of(self.study.template_yx, each, level.shape[-2:]).unbind(1)
+            read.append(level[:, rows, columns].T)
+        return read
+
+    def locate(self, query: Query) -> Tensor:
+        """Return the cell where the product of all levels' similarities is highest."""
+        levels = self._embed(query.pixels)
+        return highest_cells(product_of_cosines(levels, self.anchors, (SIDE, SIDE))).float()
+
+    def _embed(self, pixels: Tensor) -> list[Tensor]:
+        """Return the embeddings (E, h, w) of one image, a level each."""
         raise NotImplementedError

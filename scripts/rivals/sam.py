@@ -17,9 +17,7 @@ from napari_oneshot_lmk.network.config import SMALLEST_WIDTH
 from napari_oneshot_lmk.training.augmentation import cut_patches, draw_patch_params
 from napari_oneshot_lmk.training.preset import PatchSettings
 from rivals.loop import Schedule
-from rivals.matching import cell_of, highest_cells, product_of_cosines
-from rivals.rival import Rival
-from rivals.study import SIDE, Query
+from rivals.rival import EmbeddingRival, Rival
 
 EMBEDDING = 128
 CHANNELS = 128
@@ -64,13 +62,14 @@ class AnatomicalEmbedding(nn.Module):
         return F.normalize(fine.float(), dim=1), F.normalize(coarse.float(), dim=1)
 
 
-class SAM(Rival):
+class SAM(EmbeddingRival):
     """Two crops of one image, contrasted."""
 
     name = "sam"
     title = "SAM, 2-D"
     schedule = Schedule(300 * 206, 8, 1e-3, factor=0.5, parts=6)
     source = "Yan et al., IEEE TMI 41(10), 2022"
+    strides = (2, 16)
     patch = PatchSettings(size=288, placement="centred", rotation_deg=10)
 
     network: AnatomicalEmbedding
@@ -111,22 +110,6 @@ class SAM(Rival):
             count = max(1, NEGATIVES // self.options.points)
             losses.append(contrast(a, at_a, b, at_b, known, reach, count, generator))
         return torch.stack(losses).sum()
-
-    @property
-    def anchors(self) -> list[Tensor]:
-        """Embeddings (N, 128) of the template's landmarks, fine and coarse."""
-        if not hasattr(self, "_anchors"):
-            self._anchors = []
-            for level, stride in zip(self._embed(self.study.template_pixels), (2, 16), strict=True):
-                each = torch.full((2,), 1 / stride, device=level.device)
-                rows, columns = cell_of(self.study.template_yx, each, level.shape[-2:]).unbind(1)
-                self._anchors.append(level[:, rows, columns].T)
-        return self._anchors
-
-    def locate(self, query: Query) -> Tensor:
-        """Return the cell where the product of both similarities is highest."""
-        levels = self._embed(query.pixels)
-        return highest_cells(product_of_cosines(levels, self.anchors, (SIDE, SIDE))).float()
 
     @torch.inference_mode()
     def _embed(self, pixels: Tensor) -> list[Tensor]:

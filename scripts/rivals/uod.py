@@ -17,11 +17,10 @@ from napari_oneshot_lmk.network.blocks import RFB
 from napari_oneshot_lmk.network.config import DECODER_WIDTHS, RFB_LEVELS, RFB_WIDTHS, SMALLEST_WIDTH
 from napari_oneshot_lmk.network.windows import upsample
 from napari_oneshot_lmk.training.preset import PatchSettings
-from rivals.cc2d import draw_patches, read_cells
+from rivals.cc2d import draw_patches
 from rivals.loop import Schedule
-from rivals.matching import highest_cells, product_of_cosines
-from rivals.rival import Rival
-from rivals.study import SIDE, STRIDES, Query
+from rivals.rival import EmbeddingRival, Rival
+from rivals.study import STRIDES
 
 EMBEDDING = 16
 NEARBY = 6
@@ -95,7 +94,7 @@ class Both(nn.Module):
         self.of_patches = DomainNetwork(encoder_channels, domains, width, rfb=False)
 
 
-class UOD(Rival):
+class UOD(EmbeddingRival):
     """UOD, stage 1."""
 
     name = "uod"
@@ -141,19 +140,6 @@ class UOD(Rival):
             cells = (points / stride).long()
             losses.append(clamped_loss(torch.stack(read), level, cells, counted, nearby))
         return torch.stack(losses).sum()
-
-    @property
-    def anchors(self) -> list[Tensor]:
-        """Embeddings (N, 16) of the template's landmarks on each level."""
-        if not hasattr(self, "_anchors"):
-            levels = self._embed(self.study.template_pixels)
-            self._anchors = read_cells(levels, self.study.template_yx)
-        return self._anchors
-
-    def locate(self, query: Query) -> Tensor:
-        """Return the cell where the product of all levels' similarities is highest."""
-        levels = self._embed(query.pixels)
-        return highest_cells(product_of_cosines(levels, self.anchors, (SIDE, SIDE))).float()
 
     @torch.inference_mode()
     def _embed(self, pixels: Tensor) -> list[Tensor]:
