@@ -15,7 +15,6 @@ from napari_oneshot_lmk.encoders.encoder import Encoder, WeightsOrigin
 from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
 from napari_oneshot_lmk.encoders.shipped import (
     encoder_beside_vgg19,
-    shipped_card,
     shipped_encoder,
 )
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
@@ -65,8 +64,7 @@ def build_encoder(
     except WeightsError as error:
         if weights is not None:
             raise
-        title = shipped_card().title
-        note = f"The shipped encoder ({title}) is used alone: {error}."
+        note = f"The shipped encoder is used alone: {error}."
         return shipped_encoder(where, note, precision)
     return _build_vgg19(found, where, precision, weights)
 
