@@ -148,7 +148,7 @@ def fit_per_landmark(
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
     seconds = sum(end.seconds for end in ended)
     model = trained_model(task, channels, states, epoch, seconds)
-    sink.save_model(with_sharpness(model, task))
+    sink.save_model(with_sharpness(model, task, stopped=should_stop()))
     yield Finished("", epoch, should_stop(), seconds)
 
 

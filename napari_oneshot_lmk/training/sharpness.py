@@ -25,17 +25,24 @@ from napari_oneshot_lmk.training.task import TrainingTask
 
 IMAGES = 20
 """Images that are looked at: some hundred points."""
+IMAGES_IF_STOPPED = 2
+"""Who has stopped a training waits for its model."""
 TRIED = tuple(float(each) for each in np.geomspace(0.1, 6.0, 13))
 """Between these it is interpolated."""
 
 
-def with_sharpness(model: TrainedModel, task: TrainingTask) -> TrainedModel:
-    """Return the model with its sharpness in its card; as it is where no image can be read."""
+def with_sharpness(
+    model: TrainedModel, task: TrainingTask, *, stopped: bool = False
+) -> TrainedModel:
+    """Return the model with its sharpness in its card; as it is where no image can be read.
+
+    Of a training that was ``stopped`` few images are looked at.
+    """
     trained = TrainedDetector.from_model(model, encoder=task.encoder)
     instant = Detector(task.template, task.encoder)
     aims, spreads = [], []
     with torch.inference_mode():
-        for pyramid in _pyramids(task):
+        for pyramid in _pyramids(task, IMAGES_IF_STOPPED if stopped else IMAGES):
             aims.append(_log_spreads(instant, pyramid, (instant.sharpness,)))
             spreads.append(_log_spreads(trained, pyramid, TRIED))
     if not aims:
@@ -47,10 +54,10 @@ def with_sharpness(model: TrainedModel, task: TrainingTask) -> TrainedModel:
     return replace(model, card=card)
 
 
-def _pyramids(task: TrainingTask) -> Iterator[FeaturePyramid]:
+def _pyramids(task: TrainingTask, count: int) -> Iterator[FeaturePyramid]:
     """Encode images from all over the training set, once more: not all features were kept."""
     every = task.images.usable
-    chosen = np.unique(np.linspace(0, len(every) - 1, min(IMAGES, len(every))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))
     for index in chosen:
         try:
             image = task.images.read(every[index])

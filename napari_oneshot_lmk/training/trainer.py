@@ -161,7 +161,7 @@ class Trainer:
     ) -> TrainedModel:
         """Join the trained networks, by their index, to one model."""
         model = trained_model(self.task, self.channels, states, epoch, seconds)
-        return with_sharpness(model, self.task)
+        return with_sharpness(model, self.task, stopped=self.should_stop())
 
     def new_state(self, index: int) -> NetworkState:
         """Return a network at its beginning."""

@@ -1,6 +1,7 @@
 """The sharpness of a trained model's maps is that with which they spread as instant ones do."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -42,6 +43,20 @@ def test_a_model_keeps_its_sharpness_and_detects_with_it(tmp_path):
     detector = TrainedDetector(measured, measured.template, task.encoder)
     assert detector.sharpness == measured.card.sharpness
     assert torch.isfinite(torch.tensor(detector.sharpness))
+
+
+def test_who_has_stopped_waits_for_few_images(tmp_path, monkeypatch):
+    task, model = task_and_model(tmp_path)
+    monkeypatch.setattr(sharpness, "IMAGES_IF_STOPPED", 1)
+    seen = Mock(wraps=task.encoder, card=task.encoder.card, device=task.encoder.device)
+    counted = replace(task, encoder=seen)
+    counts = []
+    for stopped in (False, True):
+        seen.reset_mock()
+        assert with_sharpness(model, counted, stopped=stopped).card.sharpness > 0
+        counts.append(seen.call_count)
+    # Both encode the template twice, for the model and for instant detection.
+    assert counts[0] - counts[1] == len(task.images) - 1
 
 
 def test_without_an_image_that_can_be_read_nothing_is_said(tmp_path):
