@@ -242,6 +242,7 @@ PREPARING = {
     "files": "Reading images",
     "images": "Preparing images",
     "copies": "Preparing copies of the template",
+    "certainty": "Finding out how sure points are",
 }
 
 

@@ -32,10 +32,10 @@ class Noted:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Progress before the first epoch.
+    """Progress before the first epoch, or after the last one.
 
-    ``what`` is ``"files"`` (read), ``"images"`` (encoded, first pseudo-labels) or
-    ``"copies"`` of the template.
+    ``what`` is ``"files"`` (read), ``"images"`` (encoded, first pseudo-labels), ``"copies"`` of
+    the template, or ``"certainty"`` (images that show how sure the points of the model are).
     """
 
     what: str

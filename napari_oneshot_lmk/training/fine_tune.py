@@ -205,6 +205,8 @@ def check_tunable(model: TrainedModel) -> None:
 class FineTuner(Trainer):
     """The training loop without pseudo-labels, in which only the adapters learn."""
 
+    measures_sharpness = False
+
     def __init__(
         self,
         job: FineTuning,

@@ -28,7 +28,7 @@ from napari_oneshot_lmk.training.events import (
 from napari_oneshot_lmk.training.feature_cache import pooled_levels
 from napari_oneshot_lmk.training.first_pass import encode_images
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.training.sharpness import with_sharpness
+from napari_oneshot_lmk.training.sharpness import measure_sharpness
 from napari_oneshot_lmk.training.state import Clock, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.trainer import NOTHING_TRAINED, Trainer
@@ -148,7 +148,8 @@ def fit_per_landmark(
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
     seconds = sum(end.seconds for end in ended)
     model = trained_model(task, channels, states, epoch, seconds)
-    sink.save_model(with_sharpness(model, task, stopped=should_stop()))
+    model = yield from measure_sharpness(model, task, stopped=should_stop())
+    sink.save_model(model)
     yield Finished("", epoch, should_stop(), seconds)
 
 

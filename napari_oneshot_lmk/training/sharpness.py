@@ -8,7 +8,7 @@ spread says (docs/method.md). No annotation is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.matching.uncertainty import log_spread
+from napari_oneshot_lmk.training.events import Event, Preparing
 from napari_oneshot_lmk.training.task import TrainingTask
 
 IMAGES = 20
@@ -31,20 +32,24 @@ TRIED = tuple(float(each) for each in np.geomspace(0.1, 6.0, 13))
 """Between these it is interpolated."""
 
 
-def with_sharpness(
+def measure_sharpness(
     model: TrainedModel, task: TrainingTask, *, stopped: bool = False
-) -> TrainedModel:
+) -> Generator[Event, None, TrainedModel]:
     """Return the model with its sharpness in its card; as it is where no image can be read.
 
-    Of a training that was ``stopped`` few images are looked at.
+    Yields `Preparing` for each image that was looked at. Of a training that was ``stopped`` these
+    are few.
     """
     trained = TrainedDetector.from_model(model, encoder=task.encoder)
     instant = Detector(task.template, task.encoder)
     aims, spreads = [], []
-    with torch.inference_mode():
-        for pyramid in _pyramids(task, IMAGES_IF_STOPPED if stopped else IMAGES):
+    total = min(IMAGES_IF_STOPPED if stopped else IMAGES, len(task.images))
+    for pyramid in _pyramids(task, total):
+        # Not around the loop: what takes the events would be in inference mode, too.
+        with torch.inference_mode():
             aims.append(_log_spreads(instant, pyramid, (instant.sharpness,)))
             spreads.append(_log_spreads(trained, pyramid, TRIED))
+        yield Preparing("certainty", len(aims), total)
     if not aims:
         return model
     # A sharper posterior spreads less: ascending from the sharpest.
@@ -57,7 +62,7 @@ def with_sharpness(
 def _pyramids(task: TrainingTask, count: int) -> Iterator[FeaturePyramid]:
     """Encode images from all over the training set, once more: not all features were kept."""
     every = task.images.usable
-    chosen = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))
+    chosen = np.linspace(0, len(every) - 1, count).round().astype(int)
     for index in chosen:
         try:
             image = task.images.read(every[index])

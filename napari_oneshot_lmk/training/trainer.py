@@ -42,7 +42,7 @@ from napari_oneshot_lmk.training.pseudo_labels import (
     initial_labels,
     instant_labels,
 )
-from napari_oneshot_lmk.training.sharpness import with_sharpness
+from napari_oneshot_lmk.training.sharpness import measure_sharpness
 from napari_oneshot_lmk.training.state import (
     Clock,
     NetworkState,
@@ -76,6 +76,9 @@ class Trainer:
 
     Without ``cache``, features are kept in one of its own.
     """
+
+    measures_sharpness = True
+    """Of the finished model; otherwise it keeps the one that it had."""
 
     def __init__(
         self,
@@ -129,7 +132,10 @@ class Trainer:
             self.sink.save_part(index, state.best, state.best_epoch)
             index, checkpoint = index + 1, None
         stopped, seconds = self.should_stop(), self.clock.seconds
-        self.sink.save_model(self.make_model(done, state.best_epoch, seconds))
+        model = self.make_model(done, state.best_epoch, seconds)
+        if self.measures_sharpness:
+            model = yield from measure_sharpness(model, self.task, stopped=stopped)
+        self.sink.save_model(model)
         yield Finished("", state.best_epoch, stopped, seconds)
 
     def _drift(self, state: NetworkState) -> Noted | None:
@@ -160,8 +166,7 @@ class Trainer:
         self, states: Mapping[int, Mapping[str, Tensor]], epoch: int, seconds: float
     ) -> TrainedModel:
         """Join the trained networks, by their index, to one model."""
-        model = trained_model(self.task, self.channels, states, epoch, seconds)
-        return with_sharpness(model, self.task, stopped=self.should_stop())
+        return trained_model(self.task, self.channels, states, epoch, seconds)
 
     def new_state(self, index: int) -> NetworkState:
         """Return a network at its beginning."""

@@ -10,7 +10,20 @@ from learning_scene import small_task
 
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.training import sharpness
-from napari_oneshot_lmk.training.sharpness import with_sharpness
+from napari_oneshot_lmk.training.events import Preparing
+from napari_oneshot_lmk.training.sharpness import measure_sharpness
+
+
+def with_sharpness(model, task, stopped=False, events=None):
+    measuring = measure_sharpness(model, task, stopped=stopped)
+    while True:
+        try:
+            event = next(measuring)
+        except StopIteration as end:
+            return end.value
+        assert not torch.is_inference_mode_enabled()
+        if events is not None:
+            events.append(event)
 
 
 class Sharper(TrainedDetector):
@@ -38,8 +51,11 @@ def test_maps_that_are_three_times_as_sharp_get_a_third(tmp_path, monkeypatch):
 
 def test_a_model_keeps_its_sharpness_and_detects_with_it(tmp_path):
     task, model = task_and_model(tmp_path)
-    measured = with_sharpness(model, task)
+    events = []
+    measured = with_sharpness(model, task, events=events)
     assert measured.card.sharpness > 0
+    count = len(task.images)
+    assert events == [Preparing("certainty", done, count) for done in range(1, count + 1)]
     detector = TrainedDetector(measured, measured.template, task.encoder)
     assert detector.sharpness == measured.card.sharpness
     assert torch.isfinite(torch.tensor(detector.sharpness))

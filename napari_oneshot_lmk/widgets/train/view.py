@@ -163,6 +163,7 @@ PREPARING = {
     "files": training_texts.CHECKING,
     "images": training_texts.PREPARING_IMAGES,
     "copies": training_texts.PREPARING_COPIES,
+    "certainty": training_texts.PREPARING_CERTAINTY,
 }
 
 
@@ -285,11 +286,11 @@ def state_of(phase: Phase, progress: TrainingProgress) -> str:
     if phase not in (Phase.STARTING, Phase.RUNNING):
         return ""
     step, preparing = progress.step, progress.preparing
-    if step is None:
-        if preparing is None:
-            return f"{training_texts.STARTING}…"
+    if preparing is not None:
         text = PREPARING.get(preparing.what, training_texts.PREPARING)
         return text.format(done=preparing.done, total=preparing.total)
+    if step is None:
+        return f"{training_texts.STARTING}…"
     text = training_texts.EPOCH_OF if step.model else training_texts.EPOCH
     return text.format(model=step.model, epoch=step.epoch, epochs=step.epochs)
 
