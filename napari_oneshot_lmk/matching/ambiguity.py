@@ -7,10 +7,9 @@ each peak is sharp, and the shape fits. What tells it is another solution that i
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_oneshot_lmk.matching.peaks import nearest_cells
+from napari_oneshot_lmk.matching.peaks import nearest_cells, pool_maxima
 from napari_oneshot_lmk.matching.poses import POOLED_CELLS
 from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, tracing
 
@@ -76,14 +75,13 @@ def estimate_clarity(
     loss = losses.index_select(0, best)
     if not tracing() and not bool(loss < PLAUSIBLE):
         return alone
-    first, expectation, _ = shape.fit(log_maps, stride, start_yx=points_yx, decided=decided)
-    start = points_yx + moves.index_select(0, best) / shape.pixel_size_yx
-    second, expected, _ = shape.fit(log_maps, stride, start_yx=start, decided=decided)
+    elsewhere = points_yx + moves.index_select(0, best) / shape.pixel_size_yx
+    starts = torch.stack((points_yx, elsewhere))
+    ends, consistencies = shape.fit_each(log_maps, stride, starts, decided=decided)
+    first, second = ends
     apart = ((second - first) * shape.pixel_size_yx).norm(dim=1)
     moved = free & (apart > ELSEWHERE * shape.size)
-    gain = shape.consistency(log_maps, stride, first, expectation)
-    gain = gain - shape.consistency(log_maps, stride, second, expected)
-    gain = gain.clamp_min(0) / moved.sum().clamp_min(1)
+    gain = (consistencies[0] - consistencies[1]).clamp_min(0) / moved.sum().clamp_min(1)
     clarity = (1 - (-gain / CLEAR).exp()).expand(count)
     other = (moved & (loss < PLAUSIBLE))[:, None]
     return torch.where(other, torch.stack((clarity, apart / shape.size), 1), alone)
@@ -100,7 +98,7 @@ def _moves(
     lengths = moves.norm(dim=1)
     moves, lengths = moves[lengths <= REACH * size], lengths[lengths <= REACH * size]
     # Each landmark may lie a little beside its place in the moved body.
-    pooled = F.max_pool2d(log_maps[None], POOLED_CELLS)[0]
+    pooled = pool_maxima(log_maps, POOLED_CELLS)
     places = points_yx + moves[:, None] / shape.pixel_size_yx
     rows, columns = nearest_cells(places, stride * POOLED_CELLS, pooled)
     each = torch.arange(len(points_yx))[None]

@@ -12,11 +12,10 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.matching.peaks import find_candidates, nearest_cells
+from napari_oneshot_lmk.matching.peaks import find_candidates, nearest_cells, pool_maxima
 
 CANDIDATES = 5
 """Peaks of each map that may fix a pose."""
@@ -102,14 +101,15 @@ def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
 
     The penalty separates, so each axis is one maximum over all shifts.
     """
-    pooled = F.max_pool2d(log_maps[None], POOLED_CELLS)[0]
+    pooled = pool_maxima(log_maps, POOLED_CELLS)
     for axis in (0, 1):
         cells = torch.arange(pooled.shape[axis + 1], device=pooled.device)
         step = (stride * POOLED_CELLS / spread_yx[axis]).float().to(pooled.device)
-        offset = (cells[:, None] - cells[None]) * step
-        rows = pooled.movedim(axis + 1, -1)
-        best = (rows[..., None, :] - 0.5 * offset**2).amax(-1)
-        pooled = best.movedim(-1, axis + 1)
+        penalty = 0.5 * ((cells[:, None] - cells[None]) * step) ** 2
+        # The other axis is last in memory: whole runs of it are compared.
+        rows = pooled.movedim(axis + 1, 1).contiguous()
+        best = (rows[:, None] - penalty[:, :, None]).amax(2)
+        pooled = best.movedim(1, axis + 1)
     return pooled
 
 

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.matching.peaks import cell_centres, find_peaks, nearest_cells
+from napari_oneshot_lmk.matching.peaks import MapsUnderPriors, cell_centres, nearest_cells
 from napari_oneshot_lmk.matching.poses import TOLERANCE, PoseTrials
 
 
@@ -53,6 +53,8 @@ POSES = 3
 """Whole-body poses to start from beside the single best peaks."""
 ITERATIONS = 20
 """Updates of the robust weights at most."""
+ROUNDS = 3
+"""Predictions and new peaks in turn."""
 CONVERGED = 1e-3
 """Change of a weight that counts as none."""
 LEAST_WEIGHT = 1e-3
@@ -69,11 +71,16 @@ class Expectation:
     """What the other landmarks predict for each landmark."""
 
     points_yx: Tensor
-    """(N, 2) float64, pixels of the network's grid."""
+    """(..., N, 2) float64, pixels of the network's grid."""
     sd: Tensor
-    """(N,) float64, standard deviation in the units of the query's isotropic plane."""
+    """(..., N) float64, standard deviation in the units of the query's isotropic plane."""
     weights: Tensor
-    """(N,) float64 in 0..1, the robust weights of the found points."""
+    """(..., N) float64 in 0..1, the robust weights of the found points."""
+
+    def chosen(self, index: Tensor) -> Expectation:
+        """Return one of several, by its index along the first axis, (1,) long."""
+        each = (self.points_yx, self.sd, self.weights)
+        return Expectation(*(values.index_select(0, index)[0] for values in each))
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,11 @@ class Decided:
     """(N,) bool, landmarks that are not on the image and predict nothing."""
 
     def hold(self, points_yx: Tensor) -> Tensor:
-        """Put the held landmarks among (N, 2) points back in their place."""
+        """Put the held landmarks among (..., N, 2) points back in their place."""
         return torch.where(self.held[:, None], self.points_yx, points_yx)
 
     def trust(self, weights: Tensor) -> Tensor:
-        """Replace the (N,) robust weights of the landmarks that were decided."""
+        """Replace the (..., N) robust weights of the landmarks that were decided."""
         weights = torch.where(self.held, torch.ones_like(weights), weights)
         return torch.where(self.left_out, torch.full_like(weights, LEAST_WEIGHT), weights)
 
@@ -156,38 +163,39 @@ class ShapeModel(nn.Module):
         self.trials = PoseTrials(plane_yx, size)
 
     def expect(self, points_yx: Tensor, decided: Decided | None = None) -> Expectation:
-        """Predict each landmark from all the others at (N, 2) points of the network's grid.
+        """Predict each landmark from all the others at (..., N, 2) points of the network's grid.
 
         Leave-one-out means and variances of a Gaussian process come from one
         inverse (Rasmussen & Williams 2006, equations 5.12); weights follow
         Student's t, updated until they converge, but for landmarks that were ``decided``.
+        Several sets of points are independent of one another.
         """
         v = self.variation
         displacement = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
-        weights = torch.ones_like(displacement[:, 0])
+        weights = torch.ones_like(displacement[..., 0])
         if decided is not None:
             weights = decided.trust(weights)
         predicted, variance = displacement, weights
-        running = torch.ones((), dtype=torch.bool)
+        running = torch.ones_like(weights[..., :1], dtype=torch.bool)
         for _ in range(ITERATIONS):
             noise = v.own_sd**2 / weights
-            inverse = torch.linalg.inv(self.covariance + torch.diag(noise))
-            own = torch.diagonal(inverse)
-            predicts = displacement - inverse @ displacement / own[:, None]
+            inverse = torch.linalg.inv(self.covariance + torch.diag_embed(noise))
+            own = torch.diagonal(inverse, dim1=-2, dim2=-1)
+            predicts = displacement - inverse @ displacement / own[..., None]
             # Variance of the place itself plus an ordinary landmark's own noise,
             # whatever the weight of this one's observation.
             varies = 1 / own - noise + v.own_sd**2
-            distance2 = ((displacement - predicts) ** 2).sum(1) / varies
+            distance2 = ((displacement - predicts) ** 2).sum(-1) / varies
             updated = (1 / (1 + distance2 / v.tail)).clamp_min(LEAST_WEIGHT)
             if decided is not None:
                 updated = decided.trust(updated)
-            moving = (updated - weights).abs().amax() >= CONVERGED
-            # Once converged, nothing changes any more.
-            predicted = torch.where(running, predicts, predicted)
+            moving = (updated - weights).abs().amax(-1, keepdim=True) >= CONVERGED
+            # Once a set of points has converged, nothing changes there any more.
+            predicted = torch.where(running[..., None], predicts, predicted)
             variance = torch.where(running, varies, variance)
             weights = torch.where(running, updated, weights)
             running = running & moving
-            if not tracing() and not running:
+            if not tracing() and not running.any():
                 break
         plane = self.plane_yx + predicted * self.size
         return Expectation(plane / self.pixel_size_yx, variance.sqrt() * self.size, weights)
@@ -196,7 +204,7 @@ class ShapeModel(nn.Module):
         self,
         log_maps: Tensor,
         stride: int,
-        rounds: int = 3,
+        rounds: int = ROUNDS,
         start_yx: Tensor | None = None,
         decided: Decided | None = None,
     ) -> tuple[Tensor, Expectation, Tensor]:
@@ -227,25 +235,52 @@ class ShapeModel(nn.Module):
         posterior : Tensor, (N, h, w)
             Log-similarity plus shape, up to a constant per landmark.
         """
+        points, expectation = self.fit_points(log_maps, stride, rounds, start_yx, decided)
         if decided is not None:
             log_maps = decided.show(log_maps, stride)
-        starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
-        ends, consistencies = [], []
-        for start in starts if tracing() else _distinct(starts):
-            points, expectation, consistency = self._end(log_maps, stride, rounds, start, decided)
-            ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
-            consistencies.append(consistency)
-        best = torch.stack(consistencies).argmax()[None]
-        points, *expected = (
-            torch.stack(each).index_select(0, best)[0] for each in zip(*ends, strict=True)
-        )
-        expectation = Expectation(*expected)
+        rows, columns = self._prior(expectation, log_maps.shape, stride)
+        prior = rows[:, :, None] + columns[:, None, :]
+        return points, expectation, log_maps + prior.to(log_maps.device)
+
+    def fit_points(
+        self,
+        log_maps: Tensor,
+        stride: int,
+        rounds: int = ROUNDS,
+        start_yx: Tensor | None = None,
+        decided: Decided | None = None,
+    ) -> tuple[Tensor, Expectation]:
+        """Find the points of `fit` and what they were expected to be, without the posterior."""
+        if decided is not None:
+            log_maps = decided.show(log_maps, stride)
+        maps = MapsUnderPriors(log_maps, stride, whole=tracing())
+        starts = self._starts(maps) if start_yx is None else start_yx[None]
+        ends, expectations, consistencies = self._ends(maps, rounds, starts, decided)
+        best = consistencies.argmax()[None]
+        points, expectation = ends.index_select(0, best)[0], expectations.chosen(best)
         if decided is not None and start_yx is None:
-            least = max(consistencies) + PULLED
-            points, expectation = self._pulled(
-                log_maps, stride, rounds, points, expectation, decided, least
-            )
-        return points, expectation, self._add_prior(log_maps, expectation, stride)
+            least = consistencies.max() + PULLED
+            return self._pulled(maps, rounds, points, expectation, decided, least)
+        return points, expectation
+
+    def fit_each(
+        self,
+        log_maps: Tensor,
+        stride: int,
+        starts_yx: Tensor,
+        rounds: int = ROUNDS,
+        decided: Decided | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Find what `fit` finds from each of S starts alone, and how consistent each end is.
+
+        The starts are (S, N, 2) float64, and so are the points that are found; the
+        consistencies are (S,) float64, see `consistency`.
+        """
+        if decided is not None:
+            log_maps = decided.show(log_maps, stride)
+        maps = MapsUnderPriors(log_maps, stride, whole=tracing())
+        points, _, consistencies = self._ends(maps, rounds, starts_yx, decided)
+        return points, consistencies
 
     def is_confirmed(self, expectation: Expectation, decided: Decided) -> bool:
         """Whether a landmark that a person has placed lies about where the others expect it."""
@@ -253,26 +288,27 @@ class ShapeModel(nn.Module):
         near = (gaps_yx * self.pixel_size_yx).norm(dim=1) <= PULL_FROM * self.size
         return bool((decided.held & near).any())
 
-    def _end(
-        self,
-        log_maps: Tensor,
-        stride: int,
-        rounds: int,
-        points: Tensor,
-        decided: Decided | None,
+    def _ends(
+        self, maps: MapsUnderPriors, rounds: int, points: Tensor, decided: Decided | None
     ) -> tuple[Tensor, Expectation, Tensor]:
-        """Predict and look for peaks in turn; return the points and how consistent they are."""
+        """Predict and look for peaks in turn from (S, N, 2) points, all starts at once.
+
+        Returns the points, the expectations, and how consistent they are, (S,).
+        """
         for _ in range(rounds):
             points = points if decided is None else decided.hold(points)
             expectation = self.expect(points, decided)
-            points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
+            points = maps.peaks(*self._prior(expectation, maps.log_maps.shape, maps.stride))
         points = points if decided is None else decided.hold(points)
-        return points, expectation, self.consistency(log_maps, stride, points, expectation)
+        return (
+            points,
+            expectation,
+            self.consistency(maps.log_maps, maps.stride, points, expectation),
+        )
 
     def _pulled(
         self,
-        log_maps: Tensor,
-        stride: int,
+        maps: MapsUnderPriors,
         rounds: int,
         points: Tensor,
         expectation: Expectation,
@@ -294,64 +330,68 @@ class ShapeModel(nn.Module):
             if lengths.max() <= PULL_FROM * self.size:
                 break
             start = points + gaps_yx[lengths.argmax()]
-            points, pulled, consistency = self._end(log_maps, stride, rounds, start, decided)
-            if consistency > least:
-                best, least = (points, pulled), consistency
+            ends, expectations, consistencies = self._ends(maps, rounds, start[None], decided)
+            only = torch.zeros(1, dtype=torch.long)
+            points, pulled = ends[0], expectations.chosen(only)
+            if consistencies[0] > least:
+                best, least = (points, pulled), consistencies[0]
         return best
 
-    def _starts(self, log_maps: Tensor, stride: int) -> list[Tensor]:
-        """Points to start from: the best peaks, and a few whole-body poses."""
-        highest = _peak_points(log_maps, stride)
-        starts = [highest]
-        poses, plausible = self.trials.best(log_maps, stride, self.pixel_size_yx, POSES)
-        sd = (TOLERANCE * self.size).expand(len(self.plane_yx)) / self.variation.slack
-        for pose, is_plausible in zip(poses, plausible, strict=True):
-            if not tracing() and not is_plausible:
-                continue
-            around = Expectation(pose, sd, torch.ones_like(sd))
-            start = _peak_points(self._add_prior(log_maps, around, stride), stride)
-            starts.append(torch.where(is_plausible, start, highest))
-        return starts
+    def _starts(self, maps: MapsUnderPriors) -> Tensor:
+        """Points to start from, (S, N, 2): the best peaks, and a few whole-body poses."""
+        highest = maps.highest()
+        poses, plausible = self.trials.best(maps.log_maps, maps.stride, self.pixel_size_yx, POSES)
+        if not tracing():
+            poses, plausible = poses[plausible], plausible[plausible]
+        if not len(poses):
+            return highest[None]
+        sd = (TOLERANCE * self.size).expand(poses.shape[:-1]) / self.variation.slack
+        around = Expectation(poses, sd, torch.ones_like(sd))
+        near = maps.peaks(*self._prior(around, maps.log_maps.shape, maps.stride))
+        near = torch.where(plausible[:, None, None], near, highest)
+        starts = torch.cat((highest[None], near))
+        return starts if tracing() else _distinct(starts)
 
-    def _add_prior(self, log_maps: Tensor, expectation: Expectation, stride: int) -> Tensor:
-        """Add to the maps the log of the Gaussian around each expected place."""
-        spread = (expectation.sd * self.variation.slack)[:, None]
-        offsets = squared_offsets(
-            expectation.points_yx, self.pixel_size_yx, spread, log_maps.shape, stride
+    def _prior(
+        self, expectation: Expectation, shape: torch.Size, stride: int
+    ) -> tuple[Tensor, Tensor]:
+        """Log of the Gaussian around each expected place: (..., N, h) for rows, (..., N, w)."""
+        spread = (expectation.sd * self.variation.slack)[..., None]
+        rows, columns = squared_offsets(
+            expectation.points_yx, self.pixel_size_yx, spread, shape, stride
         )
-        rows, columns = ((-0.5 * offset).float() for offset in offsets)
-        return log_maps + (rows[:, :, None] + columns[:, None, :]).to(log_maps.device)
+        return (-0.5 * rows).float(), (-0.5 * columns).float()
 
     def consistency(
         self, log_maps: Tensor, stride: int, points_yx: Tensor, expectation: Expectation
     ) -> Tensor:
-        """Return how well maps and shape agree on points, as `fit` finds them.
+        """Return how well maps and shape agree on (..., N, 2) points, as `fit` finds them.
 
-        (), float64: the sum of the maps at the points and of the log of Student's t of the
+        (...), float64: the sum of the maps at the points and of the log of Student's t of the
         shape.
         """
         cells = nearest_cells(points_yx, stride, log_maps)
         rows, columns = (axis.to(log_maps.device) for axis in cells)
-        each = torch.arange(len(rows), device=log_maps.device)
-        similar = log_maps[each, rows, columns].sum()
+        each = torch.arange(len(log_maps), device=log_maps.device)
+        similar = log_maps[each, rows, columns].sum(-1)
         offset = (points_yx - expectation.points_yx) * self.pixel_size_yx
-        surprise = (offset**2).sum(1) / expectation.sd**2
+        surprise = (offset**2).sum(-1) / expectation.sd**2
         tail = self.variation.tail
         fits = -tail * (surprise / tail).log1p() - 2 * (expectation.sd / self.size).log()
-        return similar.cpu().double() + fits.sum()
+        return similar.cpu().double() + fits.sum(-1)
 
 
 def squared_offsets(
     points_yx: Tensor, pixel_size_yx: Tensor, sd: Tensor, shape: torch.Size, stride: int
 ) -> list[Tensor]:
-    """Squared distances of the rows (N, h) and columns (N, w) of maps from (N, 2) points.
+    """Squared distances of rows (..., N, h) and columns (..., N, w) of maps from points.
 
-    In units of ``sd``, () or (N, 1); float64.
+    The points are (..., N, 2), the unit ``sd`` is () or (..., N, 1); float64.
     """
     squared = []
     for axis, cells in enumerate(shape[-2:]):
         centres = cell_centres(torch.arange(cells, dtype=torch.float64), stride)
-        offset = (centres[None] - points_yx[:, axis, None]) * pixel_size_yx[axis] / sd
+        offset = (centres - points_yx[..., axis, None]) * pixel_size_yx[axis] / sd
         squared.append(offset**2)
     return squared
 
@@ -361,15 +401,10 @@ def tracing() -> bool:
     return torch._C._get_tracing_state() is not None
 
 
-def _peak_points(maps: Tensor, stride: int) -> Tensor:
-    """Sub-pixel peaks on the CPU, (N, 2), float64, in network pixels."""
-    return find_peaks(maps, stride)[0].cpu()
-
-
-def _distinct(starts: list[Tensor]) -> list[Tensor]:
-    """Leave out starts that lie within half a pixel of an earlier one."""
-    kept: list[Tensor] = []
-    for start in starts:
-        if all(bool((start - other).abs().max() > 0.5) for other in kept):
-            kept.append(start)
-    return kept
+def _distinct(starts: Tensor) -> Tensor:
+    """Leave out those of (S, N, 2) starts that lie within half a pixel of an earlier one."""
+    kept: list[int] = []
+    for index, start in enumerate(starts):
+        if all(bool((start - starts[other]).abs().max() > 0.5) for other in kept):
+            kept.append(index)
+    return starts[kept]
