@@ -23,6 +23,9 @@ class FineCard(BaseModel, frozen=True):
     looks: int = Field(default=2, ge=1, le=10)
     window: int = Field(default=9, ge=1, le=101)
     """Cells around the peak whose mean place is the point."""
+    target_sds_px: tuple[float, ...] = ()
+    """For each landmark the spread of its target at the end of the training, in pixels of a crop;
+    detection does not need it, and older models have none."""
     network: CropNetworkConfig
 
     @model_validator(mode="after")

@@ -149,7 +149,7 @@ class TrainedModel:
             digest.update(json.dumps(part.landmarks).encode())
             _add_weights(digest, part.network)
         if self.fine is not None:
-            digest.update(self.fine.card.model_dump_json().encode())
+            digest.update(self.fine.card.model_dump_json(exclude={"target_sds_px"}).encode())
             _add_weights(digest, self.fine.network)
         return digest.hexdigest()
 

@@ -74,11 +74,14 @@ def image_size_yx(image: Tensor) -> Tensor:
     return torch.stack((ones[:, 0].sum(), ones[0].sum()))
 
 
-def gaussian_targets(offsets_yx: Tensor, side: int, sd_px: float) -> Tensor:
+def gaussian_targets(offsets_yx: Tensor, side: int, sd_px: float | Tensor) -> Tensor:
     """Return a map per crop, (B, side, side) with sum 1: a Gaussian about (B, 2) offsets.
 
-    Offsets are from the crop's centre, in its pixels.
+    Offsets are from the crop's centre, in its pixels, as is the standard deviation, one for all
+    or (B,).
     """
+    if isinstance(sd_px, Tensor):
+        sd_px = sd_px[:, None, None]
     steps = torch.arange(side, dtype=offsets_yx.dtype, device=offsets_yx.device) - (side - 1) / 2
     along = -0.5 * ((steps - offsets_yx[..., None]) / sd_px) ** 2  # (B, 2, side)
     rows, columns = along.softmax(-1).unbind(1)

@@ -335,6 +335,8 @@ class Stream(IntEnum):
     LABELS = 1
     BATCHES = 2
     CROPS = 3
+    HELD_OUT = 4
+    PRECISION = 5
 
 
 def random_stream(seed: int, stream: Stream, *place: int) -> np.random.Generator:

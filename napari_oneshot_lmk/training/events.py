@@ -10,7 +10,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -79,6 +79,8 @@ class EpochEnded:
     best: bool
     """Whether this is the best epoch so far."""
     seconds: float
+    spreads_px: dict[str, float] = field(default_factory=dict)
+    """Of each landmark's target, in pixels of a crop, where they adapt."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,8 @@ class TensorBoardLogger:
         writer.add_scalar(f"shift of pseudo-labels/{event.unit}", event.shift, event.epoch)
         if event.agreement is not None:
             writer.add_scalar(f"agreement/{event.unit}", event.agreement, event.epoch)
+        for landmark, spread in event.spreads_px.items():
+            writer.add_scalar(f"spread of the target/{landmark}", spread, event.epoch)
         writer.flush()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 A student learns from where the coarse detector has found the landmarks on unlabelled images, and
 from the template, where they are known. Between two rounds the labels are found anew with it. All
 that is random depends on the seed, the epoch and the step; everything else is in the checkpoint.
+The spreads of the targets are those of the settings, or adapt (`precision.PrecisionAgent`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.encoders.device import autocast, keep_freed_memory, resolve_precision
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
+from napari_oneshot_lmk.matching.crops import soft_argmax
 from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
 from napari_oneshot_lmk.network.crop_network import CropNetwork
 from napari_oneshot_lmk.training.checkpoint import (
@@ -31,11 +33,13 @@ from napari_oneshot_lmk.training.checkpoint import (
     pack,
     unpack,
 )
+from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.dataset import TrainingSet
-from napari_oneshot_lmk.training.events import EpochEnded, Event, Preparing, Stepped
-from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Noted, Preparing, Stepped
+from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler, HeldOutCrops
 from napari_oneshot_lmk.training.fine_images import Array, Labels, ShapeResiduals, find_coarse
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
+from napari_oneshot_lmk.training.precision import PrecisionAgent
 from napari_oneshot_lmk.training.preset import Preset
 
 NAME = "fine stage"
@@ -99,6 +103,8 @@ class _State:
     coarse: Labels
     labels: Labels
     orientations: list[str]
+    agent: PrecisionAgent | None
+    """Where the spreads of the targets adapt."""
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
@@ -114,6 +120,8 @@ class _State:
             "sums": self.sums,
             "seconds": self.seconds,
         }
+        if self.agent is not None:
+            content["precision"] = self.agent.content()
         tensors, rest = pack(content, "fine")
         return Checkpoint(self.epoch, self.step, tensors, {"fine": rest})
 
@@ -121,6 +129,8 @@ class _State:
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.labels = Labels(*content["labels"])
+        if self.agent is not None:
+            self.agent.restore(content["precision"])
         self.epoch, self.step = checkpoint.epoch, checkpoint.step
         self.sums, self.seconds = dict(content["sums"]), float(content["seconds"])
 
@@ -197,13 +207,25 @@ class _FineTrainer:
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
         )
-        return _State(network, optimiser, coarse, coarse, orientations)
+        agent = None
+        if self.settings.target_precision == "adaptive":
+            agent = PrecisionAgent(
+                landmarks=len(self.names),
+                first_px=self.settings.target_sd_px,
+                decisions=self.epochs * self.settings.epoch_steps // self.settings.precision_steps,
+                stream=lambda made: random_stream(self.seed, Stream.PRECISION, made),
+            )
+        return _State(network, optimiser, coarse, coarse, orientations, agent)
 
     def _train(
         self, state: _State, sampler: CropSampler
     ) -> Generator[Event, None, TrainedStage | None]:
         steps = self.settings.epoch_steps
-        epochs = self.settings.epochs * (self.settings.renewals + 1)
+        epochs, agent = self.epochs, state.agent
+        # None where spreads are fixed, or do not change any more.
+        held_out = None
+        if agent is not None and not agent.settled.all():
+            held_out = sampler.held_out(self.settings.precision_copies)
         saved_at = time.monotonic()
         start, step_s, epoch_at = saved_at - state.seconds, 0.0, saved_at
         while state.epoch < epochs:
@@ -212,8 +234,12 @@ class _FineTrainer:
                     self._save(state)
                     return None
                 before = time.monotonic()
-                loss = self._step(state, sampler.batch(state.epoch, step, state.labels), steps)
+                spreads_px = None if agent is None else agent.spreads_px
+                batch = sampler.batch(state.epoch, step, state.labels, spreads_px)
+                loss = self._step(state, batch, steps)
                 state.step = step + 1
+                if self._adapt(state, held_out):
+                    yield Noted(self._spreads_in_words(state))
                 now = time.monotonic()
                 step_s = now - before if not step_s else step_s + 0.1 * (now - before - step_s)
                 if now - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
@@ -243,8 +269,46 @@ class _FineTrainer:
                 None,
                 True,
                 taken,
+                {} if agent is None else self._spreads_px(agent),
             )
-        return TrainedStage(self.stage(state.network), state.seconds)
+        return TrainedStage(self.stage(state.network, agent), state.seconds)
+
+    @property
+    def epochs(self) -> int:
+        """Of all rounds."""
+        return self.settings.epochs * (self.settings.renewals + 1)
+
+    def _adapt(self, state: _State, held_out: HeldOutCrops | None) -> bool:
+        """Choose the spreads of the next steps where it is time; return if it was the last time."""
+        agent, done = state.agent, state.epoch * self.settings.epoch_steps + state.step
+        if agent is None or held_out is None or agent.settled.all():
+            return False
+        if done % self.settings.precision_steps:
+            return False
+        agent.decide(self._errors_px(state.network, held_out))
+        return bool(agent.settled.all())
+
+    @torch.inference_mode()
+    def _errors_px(self, network: CropNetwork, held_out: HeldOutCrops) -> Array:
+        """Return the mean error of each landmark on held-out crops, (N,) pixels of a crop."""
+        network.eval()
+        apart = []
+        parts = (torch.split(each, self.settings.batch) for each in held_out)
+        for crops, landmarks, offsets_yx in zip(*parts, strict=True):
+            with autocast(self.device, self.dtype):
+                maps = network(crops.to(self.device), landmarks.to(self.device))
+            found = soft_argmax(maps.float(), self.settings.window)
+            apart.append((found.cpu() - offsets_yx).norm(dim=1))
+        return torch.cat(apart).double().view(len(self.names), -1).mean(1).numpy()
+
+    def _spreads_px(self, agent: PrecisionAgent) -> dict[str, float]:
+        return dict(zip(self.names, agent.spreads_px.tolist(), strict=True))
+
+    def _spreads_in_words(self, state: _State) -> str:
+        assert state.agent is not None
+        spreads = self._spreads_px(state.agent).items()
+        each = ", ".join(f"{name} {spread:.1f}" for name, spread in spreads)
+        return f"The spreads of the targets have settled: {each} pixels of a crop."
 
     def _median_length(self, moved: Array) -> float:
         """Return the median length of (M, 2) parts of the field of view, in mm or pixels."""
@@ -281,9 +345,12 @@ class _FineTrainer:
                 state.sums[stage] = state.sums.get(stage, 0.0) + mean
         return float(loss.detach())
 
-    def stage(self, network: CropNetwork) -> FineStage:
+    def stage(self, network: CropNetwork, agent: PrecisionAgent | None = None) -> FineStage:
         """Return what detection looks with."""
         settings = self.settings
+        spreads_px = (settings.target_sd_px,) * len(self.names)
+        if agent is not None:
+            spreads_px = tuple(agent.spreads_px.tolist())
         card = FineCard(
             landmarks=self.names,
             shares=(settings.share,) * len(self.names),
@@ -292,6 +359,7 @@ class _FineTrainer:
             factors=(1, settings.wider),
             looks=settings.looks,
             window=settings.window,
+            target_sds_px=spreads_px,
             network=network.config,
         )
         state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
@@ -299,7 +367,7 @@ class _FineTrainer:
 
     def _renewed(self, state: _State) -> Labels:
         """Return the labels that the student sees together with the coarse points."""
-        stage = self.stage(state.network).to(self.device)
+        stage = self.stage(state.network, state.agent).to(self.device)
         landmarks = torch.arange(len(self.names), device=self.device)
         points, rows = [], list(self.rows)
         for pixels, coarse_yx in zip(self.pixels, state.coarse.points_yx, strict=True):

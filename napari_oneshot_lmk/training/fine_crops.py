@@ -33,6 +33,14 @@ class CropBatch(NamedTuple):
     of_template: Tensor  # (B,) bool
 
 
+class HeldOutCrops(NamedTuple):
+    """Crops of augmented copies of the template, whose truth is exact; none is trained on."""
+
+    crops: Tensor  # (B, scales, S, S) float32, those of a landmark one after another
+    landmarks: Tensor  # (B,) int64
+    offsets_yx: Tensor  # (B, 2) float32, of the landmarks from the centres, in pixels
+
+
 @dataclass(frozen=True, eq=False)
 class CropSampler:
     """Draws the crops of each step; a step's depend on seed, epoch, step and labels alone."""
@@ -69,8 +77,14 @@ class CropSampler:
         begin = first - rounds[0] * len(every)
         return np.asarray(np.concatenate(orders)[begin : begin + count])
 
-    def batch(self, epoch: int, step: int, labels: Labels) -> CropBatch:
-        """Return the crops of a step; epochs and their steps are counted from 0."""
+    def batch(
+        self, epoch: int, step: int, labels: Labels, spreads_px: NDArray[np.float64] | None = None
+    ) -> CropBatch:
+        """Return the crops of a step; epochs and their steps are counted from 0.
+
+        ``spreads_px`` are the standard deviations of the targets, one for each of ``rows``; by
+        default that of the settings.
+        """
         random = random_stream(self.seed, Stream.CROPS, epoch, step + 1)
         size = self.settings.batch - self.of_template
         pairs = self.pairs((epoch * self.settings.epoch_steps + step) * size, size)
@@ -82,6 +96,32 @@ class CropSampler:
         trust = PseudoLabels(labels.points_yx, labels.residuals).weights(weigh=True)
         weights = np.concatenate([trust[among], np.ones(self.of_template)])
         points = np.concatenate([labels.points_yx[among], self.template_yx[rows[own]]])
+        grey, offsets = self._crops(images, points, random)
+        sd_px: float | Tensor = self.settings.target_sd_px
+        if spreads_px is not None:
+            sd_px = _tensor(spreads_px[landmarks])
+        targets = gaussian_targets(offsets, self.settings.side, sd_px)
+        return CropBatch(
+            grey,
+            torch.from_numpy(landmarks),
+            targets,
+            torch.from_numpy(weights).float(),
+            torch.from_numpy(images == TEMPLATE),
+        )
+
+    def held_out(self, count: int) -> HeldOutCrops:
+        """Return so many crops of the template for each landmark, which no step shows."""
+        random = random_stream(self.seed, Stream.HELD_OUT)
+        landmarks = np.repeat(np.arange(len(self.rows)), count)
+        images = np.full(len(landmarks), TEMPLATE)
+        points = self.template_yx[np.array(self.rows)[landmarks]]
+        crops, offsets = self._crops(images, points, random)
+        return HeldOutCrops(crops, torch.from_numpy(landmarks), offsets)
+
+    def _crops(
+        self, images: NDArray[np.int64], points: NDArray[np.float64], random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return augmented crops, and the offsets (B, 2) of the points from their centres."""
         drawn = self._draw(len(images), random)
         crops, offsets = [], []
         for image, point, jitter, turn in zip(
@@ -91,17 +131,7 @@ class CropSampler:
             place = torch.from_numpy(point * pixels.shape[-2:] - 0.5).float()
             crops.append(self._cut(pixels, place + jitter, turn))
             offsets.append(torch.linalg.solve(turn, -jitter))
-        grey = drawn.change_grey(torch.cat(crops))
-        targets = gaussian_targets(
-            torch.stack(offsets), self.settings.side, self.settings.target_sd_px
-        )
-        return CropBatch(
-            grey,
-            torch.from_numpy(landmarks),
-            targets,
-            torch.from_numpy(weights).float(),
-            torch.from_numpy(images == TEMPLATE),
-        )
+        return drawn.change_grey(torch.cat(crops)), torch.stack(offsets)
 
     def _cut(self, pixels: Tensor, centre_yx: Tensor, turn: Tensor) -> Tensor:
         """Cut one crop, (1, scales, S, S), from the part of an image that it needs."""

@@ -221,6 +221,17 @@ class FineSettings(Section):
     learning_rate: PositiveFloat = _setting(2e-3, "of AdamW, at the top of its one cycle")
     weight_decay: NonNegativeFloat = _setting(1e-2, "of AdamW")
     target_sd_px: PositiveFloat = _setting(2.0, "of the Gaussian target, in pixels of the crop")
+    target_precision: Literal["fixed", "adaptive"] = _setting(
+        "fixed",
+        "whether all landmarks keep this spread, or each has one of its own, which is searched "
+        "for during the training (adaptive)",
+    )
+    precision_steps: PositiveInt = _setting(
+        25, "steps between two choices of the spreads, where they adapt"
+    )
+    precision_copies: PositiveInt = _setting(
+        8, "crops of the template for each landmark that spreads are judged by, never trained on"
+    )
     jitter_px: NonNegativeFloat = _setting(
         20.0, "at most, of a crop's centre from the point, along rows and columns"
     )
