@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, SPACING_MM, save_image, scene, view
-from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -19,7 +18,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training import train as training
-from napari_oneshot_lmk.training.checkpoint import Checkpoint
+from napari_oneshot_lmk.training.checkpoint import Checkpoint, KeptNetwork
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet
 from napari_oneshot_lmk.training.events import Event
@@ -136,7 +135,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.checkpoint: Checkpoint | None = None
-        self.parts: dict[int, dict[str, Tensor]] = {}
+        self.parts: dict[int, KeptNetwork] = {}
         self.model: TrainedModel | None = None
 
     def load(self) -> Checkpoint | None:
@@ -145,10 +144,10 @@ class Kept:
     def save(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
 
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        self.parts[index] = state
+    def save_part(self, index: int, network: KeptNetwork) -> None:
+        self.parts[index] = network
 
-    def load_part(self, index: int) -> dict[str, Tensor]:
+    def load_part(self, index: int) -> KeptNetwork:
         return self.parts[index]
 
     def save_model(self, model: TrainedModel) -> None:

@@ -345,7 +345,7 @@ class Detector:
         if decided is None or not self.shape.is_confirmed(expectation, decided):
             ambiguity = estimate_clarity(self.shape, all_alike, stride, found, decided)
         each = (found, confidence[:, None], expectation.points_yx)
-        return torch.cat((*each, read_signs(*seen, self.sharpness), ambiguity), 1)
+        return torch.cat((*each, read_signs(*seen, self._sharpness_of_each), ambiguity), 1)
 
     def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.
@@ -362,6 +362,11 @@ class Detector:
         each = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
         maps = combine_templates(each, self._known)
         return maps, maps
+
+    @property
+    def _sharpness_of_each(self) -> Tensor:
+        """Return the factor on the posterior of each placed landmark, (N,)."""
+        return torch.full((len(self._names),), self.sharpness)
 
     @property
     def templates_sha256(self) -> str:

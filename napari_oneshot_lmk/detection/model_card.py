@@ -37,6 +37,8 @@ class ModelCard(BaseModel, frozen=True):
     patch_px: int = 192
     instant_share: float = Field(default=0.0, ge=0)
     search_cells: int = Field(default=0, ge=0)
+    instant: tuple[str, ...] = ()
+    """Landmarks that the training has made worse: they are detected as without it."""
     sharpness: float | None = Field(default=None, ge=0.01, le=100)
     """Of `Detector`, measured at the end of the training; older models have none."""
     training: Training = Training()

@@ -26,7 +26,7 @@ from napari_oneshot_lmk.matching.embeddings import (
     network_log_similarity,
 )
 from napari_oneshot_lmk.matching.shape import Decided
-from napari_oneshot_lmk.matching.uncertainty import SHARPNESS_OF_MODELS
+from napari_oneshot_lmk.matching.uncertainty import SHARPNESS_OF_MODELS, sharpness_for
 from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
@@ -45,8 +45,8 @@ class _AnchoredPart:
 class TrainedDetector(Detector):
     """Detects the landmarks of a template with a trained model.
 
-    Landmarks of the template that the model was not trained for are detected as by
-    `Detector`.
+    Landmarks of the template that the model was not trained for, and those that its training has
+    made worse, are detected as by `Detector`.
 
     Parameters
     ----------
@@ -156,6 +156,14 @@ class TrainedDetector(Detector):
         }
         return super().embeddings() | own
 
+    @property
+    def _sharpness_of_each(self) -> Tensor:
+        """That of the model's maps only where they are used."""
+        trained = {row for part in self._parts for row in part.rows}
+        other = sharpness_for(len(self.encoder_card.levels))
+        rows = range(len(self._names))
+        return torch.tensor([self.sharpness if row in trained else other for row in rows])
+
     def _maps(
         self, pyramid: FeaturePyramid, decided: Decided | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -204,7 +212,10 @@ class TrainedDetector(Detector):
 
     def _anchor(self, part: Part) -> _AnchoredPart | None:
         """Embed the templates' points; None where the part knows none of the landmarks."""
-        rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
+        left = self.model.card.instant
+        rows = [
+            i for i, name in enumerate(self._names) if name in part.landmarks and name not in left
+        ]
         if not rows:
             return None
         adapters = part.adapters(tuple(self._names[i] for i in rows))

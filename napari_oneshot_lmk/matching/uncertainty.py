@@ -64,7 +64,7 @@ def read_signs(
     shape: ShapeModel,
     stride: int,
     similarity: Tensor,
-    sharpness: float,
+    sharpness: float | Tensor,
 ) -> Tensor:
     """Read what points to a point's error.
 
@@ -79,7 +79,7 @@ def read_signs(
         Network pixels per cell.
     similarity : Tensor, (N,)
         Of `similarity_at`.
-    sharpness : float
+    sharpness : float or Tensor, (N,)
         Factor on the posterior; those of different detectors are not equally sharp.
 
     Returns
@@ -96,13 +96,18 @@ def read_signs(
 
 
 def log_spread(
-    posterior: Tensor, points_yx: Tensor, shape: ShapeModel, stride: int, sharpness: float
+    posterior: Tensor,
+    points_yx: Tensor,
+    shape: ShapeModel,
+    stride: int,
+    sharpness: float | Tensor,
 ) -> Tensor:
     """Return the logarithm of the mean distance of each posterior from its point, (N,) float64.
 
     Parameters as of `read_signs`.
     """
-    share = torch.softmax(sharpness * posterior.flatten(1), dim=1).view_as(posterior)
+    factor = torch.as_tensor(sharpness).to(posterior).reshape(-1, 1)
+    share = torch.softmax(factor * posterior.flatten(1), dim=1).view_as(posterior)
     offsets = []
     for axis, count in enumerate(posterior.shape[1:]):
         places = cell_centres(torch.arange(count, dtype=torch.float64), stride)

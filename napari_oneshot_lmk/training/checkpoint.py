@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -141,9 +141,26 @@ def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint refuses")
 
 
+def _read_part(path: Path) -> KeptNetwork:
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        about = file.metadata() or {}
+    # Files of earlier versions do not say what the training had made worse.
+    worse = tuple(str(name) for name in json.loads(about.get("made_worse", "[]")))
+    return KeptNetwork(state, int(about.get("epoch", 0)), worse)
+
+
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies in main memory: safetensors refuses tensors that share memory."""
     return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+
+
+class KeptNetwork(NamedTuple):
+    """A network as its training keeps it."""
+
+    state: Mapping[str, Tensor]  # parameters, on the CPU
+    epoch: int  # that it is of
+    made_worse: tuple[str, ...] = ()  # of its landmarks, those that instant detection sees better
 
 
 class CheckpointSink(Protocol):
@@ -155,10 +172,10 @@ class CheckpointSink(Protocol):
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the one before."""
 
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the finished network of a landmark, and the epoch it is of."""
+    def save_part(self, index: int, network: KeptNetwork) -> None:
+        """Keep the finished network of a landmark."""
 
-    def load_part(self, index: int) -> dict[str, Tensor]:
+    def load_part(self, index: int) -> KeptNetwork:
         """Return the network of a landmark that was finished before."""
 
     def save_model(self, model: TrainedModel) -> None:
@@ -187,18 +204,21 @@ class RunCheckpoints:
         if self._group.is_main:
             checkpoint.save(self._place)
 
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+    def save_part(self, index: int, network: KeptNetwork) -> None:
         """Write a file of safetensors."""
         if self._group.is_main:
+            about = {"epoch": str(network.epoch), "made_worse": json.dumps(network.made_worse)}
             with atomic_write(self._run.part_path(index), overwrite=True) as partial:
-                save_file(_plain(state), partial, {"epoch": str(epoch)})
+                save_file(_plain(network.state), partial, about)
 
-    def load_part(self, index: int) -> dict[str, Tensor]:
+    def load_part(self, index: int) -> KeptNetwork:
         """Read such a file in the main process, for all; raise `ModelError` if damaged."""
         path = self._run.part_path(index)
         try:
-            return self._group.from_main(load_file(path) if self._group.is_main else {})
-        except (OSError, SafetensorError) as error:
+            return self._group.from_main(
+                _read_part(path) if self._group.is_main else KeptNetwork({}, 0)
+            )
+        except (OSError, SafetensorError, ValueError) as error:
             what = f"a network that was done is missing or damaged ({error})"
             raise ModelError(what, file=path, remedy=_BEGIN_ANEW) from error
 

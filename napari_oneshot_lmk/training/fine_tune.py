@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
@@ -35,7 +34,7 @@ from napari_oneshot_lmk.training.augmentation import (
     Copies,
     TemplateAugmentation,
 )
-from napari_oneshot_lmk.training.checkpoint import CheckpointSink, RunCheckpoints
+from napari_oneshot_lmk.training.checkpoint import CheckpointSink, KeptNetwork, RunCheckpoints
 from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.events import EpochEnded, Event, EventLog, Finished
@@ -265,11 +264,11 @@ class FineTuner(Trainer):
         ]
 
     def make_model(
-        self, states: Mapping[int, Mapping[str, Tensor]], epoch: int, seconds: float
+        self, networks: Mapping[int, KeptNetwork], epoch: int, seconds: float
     ) -> TrainedModel:
         """Return the model with other adapters; its card says how many images were corrected."""
         before = self.job.model
-        trained = trained_model(self.task, self.channels, states, epoch, seconds)
+        trained = trained_model(self.task, self.channels, networks, epoch, seconds)
         how = before.card.training.model_copy(
             update={
                 "corrected": before.card.training.corrected + len(self.job.corrected),

@@ -31,7 +31,7 @@ from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.sharpness import measure_sharpness
 from napari_oneshot_lmk.training.state import Clock, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
-from napari_oneshot_lmk.training.trainer import NOTHING_TRAINED, Trainer
+from napari_oneshot_lmk.training.trainer import NOTHING_TRAINED, Trainer, left_to_instant
 
 SECONDS_BETWEEN_TRIES = 0.5
 
@@ -89,7 +89,7 @@ class NetworkTrainer(Trainer):
         self.clock = Clock(len(self.task.landmark_groups), self.settings.epochs)
         state = self.new_state(index)
         yield from self.train_network(state, self.sink.load())
-        self.sink.save_part(index, state.best, state.best_epoch)
+        self.sink.save_part(index, state.kept)
         name = self.task.network_name(index)
         yield Finished(name, state.best_epoch, self.should_stop(), self.clock.seconds)
 
@@ -140,14 +140,15 @@ def fit_per_landmark(
     for index in indices:
         logged = read_events(run.network(index).events_path)
         yield from (event for event in logged if isinstance(event, EpochEnded))
-    states = {index: sink.load_part(index) for index in indices if run.part_path(index).exists()}
-    if not states:
+    networks = {index: sink.load_part(index) for index in indices if run.part_path(index).exists()}
+    if not networks:
         yield NOTHING_TRAINED
         return
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
     seconds = sum(end.seconds for end in ended)
-    model = trained_model(task, channels, states, epoch, seconds)
+    model = trained_model(task, channels, networks, epoch, seconds)
+    yield from left_to_instant(model)
     model = yield from measure_sharpness(model, task, stopped=should_stop())
     sink.save_model(model)
     yield Finished("", epoch, should_stop(), seconds)

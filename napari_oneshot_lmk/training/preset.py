@@ -185,6 +185,11 @@ class TrainingSettings(Section):
         "the last epoch's model, or the last one whose points fit the shape of all landmarks "
         "no worse than the best (no annotation is read)",
     )
+    keep_instant: bool = _setting(
+        False,
+        "whether landmarks that the training has made worse, as far as that can be told without "
+        "annotations, are left to detection without training",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = _setting(
         "auto", "auto: bfloat16 where the hardware is quick at it"
     )

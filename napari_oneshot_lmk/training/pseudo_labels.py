@@ -16,6 +16,7 @@ from napari_oneshot_lmk.matching.embeddings import (
     local_log_similarity,
     network_log_similarity,
 )
+from napari_oneshot_lmk.matching.shape import ShapeModel
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, EncodedImages
@@ -99,6 +100,33 @@ class PseudoLabels:
         error = 1.25 * spread / 1.18 / np.sqrt(len(displacement))
         return np.asarray(np.hypot(*shift.T) > np.maximum(DRIFT, 3 * error))
 
+    def made_worse(self, instant: PseudoLabels, shape: ShapeModel) -> Array:
+        """Say which landmarks a network sees worse than instant detection does, (N,) bool.
+
+        No annotation is read. They have drifted, or, image by image, they lie further from where
+        the other landmarks expect them than instant detection's points do, by more than chance:
+        three standard errors of the mean difference.
+
+        Parameters
+        ----------
+        instant : PseudoLabels
+        shape : ShapeModel
+        """
+        drifted = self.drifted(instant, (shape.size / shape.pixel_size_yx).numpy())
+        if len(self.points_yx) < FEWEST_OF_DRIFT:
+            return drifted
+        # Both are compared with the same expectation, that of these labels.
+        expected_yx = np.stack(
+            [shape.expect(torch.from_numpy(each)).points_yx.numpy() for each in self.points_yx]
+        )
+        own, before = (
+            np.minimum(_residuals(shape, points_yx, expected_yx), LARGEST_RESIDUAL)
+            for points_yx in (self.points_yx, instant.points_yx)
+        )
+        further = own - before
+        error = further.std(axis=0, ddof=1) / np.sqrt(len(further))
+        return np.asarray(drifted | (further.mean(0) > 3 * error))
+
     def with_rows(self, rows: Sequence[int], other: PseudoLabels) -> PseudoLabels:
         """Take some landmarks from other labels."""
         points, residuals = self.points_yx.copy(), self.residuals.copy()
@@ -126,7 +154,7 @@ def instant_labels(encoded: EncodedImages) -> PseudoLabels:
     """Labels where detection without training finds the landmarks."""
     found = np.stack([instant.found_yx for instant in encoded.instants])
     expected = np.stack([instant.expected_yx for instant in encoded.instants])
-    return PseudoLabels(found, _residuals(encoded, found, expected))
+    return PseudoLabels(found, _residuals(encoded.shape, found, expected))
 
 
 def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
@@ -181,7 +209,7 @@ def infer_pseudo_labels(
         mixed[rows] = seen + settings.instant_share * mixed[rows]
         found, expectation, _ = encoded.shape.fit(mixed, FINEST, start_yx=start)
         found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
-        return found_yx, _residuals(encoded, found_yx, expected_yx)
+        return found_yx, _residuals(encoded.shape, found_yx, expected_yx)
 
     for index in task.group.shard(range(len(encoded.images))):
         with torch.inference_mode():
@@ -189,6 +217,6 @@ def infer_pseudo_labels(
         yield inferred
 
 
-def _residuals(encoded: EncodedImages, found_yx: Array, expected_yx: Array) -> Array:
-    offset = (found_yx - expected_yx) * encoded.shape.pixel_size_yx.numpy()
-    return np.asarray(np.hypot(offset[..., 0], offset[..., 1]) / float(encoded.shape.size))
+def _residuals(shape: ShapeModel, found_yx: Array, expected_yx: Array) -> Array:
+    offset = (found_yx - expected_yx) * shape.pixel_size_yx.numpy()
+    return np.asarray(np.hypot(offset[..., 0], offset[..., 1]) / float(shape.size))

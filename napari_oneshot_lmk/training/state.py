@@ -22,7 +22,7 @@ from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.checkpoint import pack, unpack
+from napari_oneshot_lmk.training.checkpoint import KeptNetwork, pack, unpack
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
     Event,
@@ -39,7 +39,7 @@ LEAST_RATE = 0.02
 """Fraction of the learning rate at which a cosine schedule ends."""
 NEW_STEP_WEIGHT = 0.1
 """Of the newest step in the running mean of step times."""
-_PROGRESS = ("epoch", "step", "sums", "counts", "best_epoch", "lowest", "processes")
+_PROGRESS = ("epoch", "step", "sums", "counts", "best_epoch", "lowest", "processes", "made_worse")
 """Attributes of a `NetworkState` that are restored as they are."""
 
 
@@ -58,6 +58,7 @@ class NetworkState:
     counts: dict[str, int] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)  # parameters, on the CPU
     best_epoch: int = 0  # 0 before the first has ended
+    made_worse: tuple[str, ...] = ()  # its landmarks that instant detection sees better
     lowest: NDArray[np.float64] | None = None  # (I,), at the epoch of the lowest mean
     processes: int = 1  # that train it together
     ended: EpochEnded | None = None  # what was reported of the epoch before
@@ -87,13 +88,18 @@ class NetworkState:
         return {stage: total / self.counts[stage] for stage, total in self.sums.items()}
 
     def end_epoch(
-        self, labels: PseudoLabels, agreements: NDArray[np.float64], selection: str
+        self,
+        labels: PseudoLabels,
+        agreements: NDArray[np.float64],
+        selection: str,
+        made_worse: tuple[str, ...] = (),
     ) -> bool:
         """Count an epoch and return whether its model is kept as the best so far.
 
         ``labels`` are those of the next epoch, ``agreements`` (I,) this epoch's criterion on
         each image; smaller is better. A model is always kept where the selection is
-        ``"last"``, otherwise unless it is significantly worse than the best.
+        ``"last"``, otherwise unless it is significantly worse than the best; with it, which
+        landmarks it has ``made_worse``.
         """
         self.begin_epoch(self.epoch + 1)
         self.labels = labels
@@ -102,6 +108,7 @@ class NetworkState:
             self.lowest = agreements
         if kept:
             self.keep()
+            self.made_worse = made_worse
         return kept
 
     def begin_epoch(self, epoch: int) -> None:
@@ -114,6 +121,11 @@ class NetworkState:
         state = self.network.state_dict()
         self.best = {key: value.detach().cpu().clone() for key, value in state.items()}
         self.best_epoch = self.epoch
+
+    @property
+    def kept(self) -> KeptNetwork:
+        """The best network."""
+        return KeptNetwork(self.best, self.best_epoch, self.made_worse)
 
     def tensors_and_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what a checkpoint holds."""
@@ -136,10 +148,11 @@ class NetworkState:
         self.optimiser.load_state_dict(content["optimiser"])
         self.labels = PseudoLabels(content["points_yx"].numpy(), content["residuals"].numpy())
         self.best = dict(content["best"])
-        # Checkpoints of earlier versions do not hold the number of processes.
-        progress = {"processes": 1} | content["progress"]
+        # Checkpoints of earlier versions do not hold these.
+        progress = {"processes": 1, "made_worse": ()} | content["progress"]
         for name in _PROGRESS:
             setattr(self, name, progress[name])
+        self.made_worse = tuple(self.made_worse)
         ended = event_from_json(state.get("ended") or {})
         self.ended = ended if isinstance(ended, EpochEnded) else None
 
@@ -242,23 +255,24 @@ class Clock:
 def trained_model(
     task: TrainingTask,
     channels: tuple[int, ...],
-    states: Mapping[int, Mapping[str, Tensor]],
+    networks: Mapping[int, KeptNetwork],
     epoch: int,
     seconds: float,
 ) -> TrainedModel:
     """Join the trained networks to one model.
 
-    ``channels`` are those of the encoder's five maps, ``states`` the parameters of each
-    network by its index; ``epoch`` was kept, by the last of several networks, and ``seconds``
-    is the training time.
+    ``channels`` are those of the encoder's five maps, ``networks`` are by their index;
+    ``epoch`` was kept, by the last of several networks, and ``seconds`` is the training time.
     """
     parts = []
-    for index, state in sorted(states.items()):
+    for index, kept in sorted(networks.items()):
         network = _new_network(task, index, channels)
-        network.load_state_dict(dict(state))
+        network.load_state_dict(dict(kept.state))
         network.to(task.encoder.device).requires_grad_(False).eval()
         parts.append(Part(_names(task, task.landmark_groups[index]), network))
-    card = _model_card(task, epoch, seconds)
+    worse = {name for kept in networks.values() for name in kept.made_worse}
+    instant = tuple(name for name in task.placed if name in worse)
+    card = _model_card(task, epoch, seconds).model_copy(update={"instant": instant})
     model = TrainedModel(card, tuple(parts), task.template, origin=task.encoder.card.origin)
     if task.packed_weights is None:
         return model

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
@@ -28,6 +27,7 @@ from napari_oneshot_lmk.training.checkpoint import (
     SECONDS_BETWEEN_CHECKPOINTS,
     Checkpoint,
     CheckpointSink,
+    KeptNetwork,
 )
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.dataset import list_names
@@ -69,6 +69,15 @@ def fit(
     """
     keep_freed_memory()
     yield from Trainer(task, checkpoints, should_stop).events()
+
+
+def left_to_instant(model: TrainedModel) -> Iterator[Noted]:
+    """Say which landmarks a model leaves to detection without training, if any."""
+    if model.card.instant:
+        yield Noted(
+            f"The training has made {list_names(model.card.instant)} worse, as far as that can be "
+            "told without annotations: left to detection without training."
+        )
 
 
 class Trainer:
@@ -124,15 +133,16 @@ class Trainer:
         while True:
             state = self.new_state(index)
             yield from self.train_network(state, checkpoint)
-            done[index] = state.best
+            done[index] = state.kept
             if (note := self._drift(state)) is not None:
                 yield note
             if self.should_stop() or index == last:
                 break
-            self.sink.save_part(index, state.best, state.best_epoch)
+            self.sink.save_part(index, state.kept)
             index, checkpoint = index + 1, None
         stopped, seconds = self.should_stop(), self.clock.seconds
         model = self.make_model(done, state.best_epoch, seconds)
+        yield from left_to_instant(model)
         if self.measures_sharpness:
             model = yield from measure_sharpness(model, self.task, stopped=stopped)
         self.sink.save_model(model)
@@ -140,7 +150,7 @@ class Trainer:
 
     def _drift(self, state: NetworkState) -> Noted | None:
         """Say which landmarks have drifted, where nothing holds them; None if none has."""
-        if not state.epoch or not self.encoded.instants:
+        if not state.epoch or not self.encoded.instants or self.settings.keep_instant:
             return None
         shape = self.encoded.shape
         size_px_yx = (shape.size / shape.pixel_size_yx).numpy()
@@ -163,10 +173,10 @@ class Trainer:
         return TemplateAugmentation(task.template, settings, task.config.seed)
 
     def make_model(
-        self, states: Mapping[int, Mapping[str, Tensor]], epoch: int, seconds: float
+        self, networks: Mapping[int, KeptNetwork], epoch: int, seconds: float
     ) -> TrainedModel:
         """Join the trained networks, by their index, to one model."""
-        return trained_model(self.task, self.channels, states, epoch, seconds)
+        return trained_model(self.task, self.channels, networks, epoch, seconds)
 
     def new_state(self, index: int) -> NetworkState:
         """Return a network at its beginning."""
@@ -236,17 +246,26 @@ class Trainer:
             residuals.append(residual)
             if len(points) < count and self.should_stop():
                 return None
-        labels = PseudoLabels(np.stack(points), np.stack(residuals))
-        held = self.task.preset.labels.are_held
-        return labels.held_to(instant_labels(self.encoded)) if held else labels
+        return PseudoLabels(np.stack(points), np.stack(residuals))
 
-    def _end_epoch(self, state: NetworkState, labels: PseudoLabels, started: float) -> EpochEnded:
-        """Select the model, take the new labels where they are due."""
+    def _end_epoch(self, state: NetworkState, seen: PseudoLabels, started: float) -> EpochEnded:
+        """Select the model, take the new labels where they are due.
+
+        ``seen`` are the points that the network of this epoch finds.
+        """
+        instant, labels = instant_labels(self.encoded), seen
+        worse: tuple[str, ...] = ()
+        if self.settings.keep_instant:
+            flags = seen.made_worse(instant, self.encoded.shape)
+            worse = tuple(self.task.placed[row] for row in state.rows if flags[row])
+        if self.task.preset.labels.are_held:
+            labels = seen.held_to(instant)
         losses, shape = state.mean_losses, self.encoded.shape
         agreements = labels.agreements(state.rows)
         shift = labels.shift(state.labels, shape.pixel_size_yx.numpy())
         due = (state.epoch + 1) % self.task.preset.labels.renew_every == 0
-        best = state.end_epoch(labels if due else state.labels, agreements, self.settings.selection)
+        next_labels = labels if due else state.labels
+        best = state.end_epoch(next_labels, agreements, self.settings.selection, worse)
         known = self.task.template.image.geometry.spacing_mm_yx is not None
         state.ended = EpochEnded(
             self.task.network_name(state.index),

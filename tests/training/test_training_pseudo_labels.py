@@ -1,8 +1,9 @@
-"""Pseudo-labels that are held where detection without training found them."""
+"""Pseudo-labels: held where detection without training found them, and compared with it."""
 
 import numpy as np
 import pytest
 
+from napari_oneshot_lmk.matching.shape import ShapeModel
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.pseudo_labels import HALF_HELD_IMAGES, PseudoLabels
 
@@ -49,3 +50,23 @@ def test_drift_is_what_all_labels_of_a_landmark_share():
     np.testing.assert_array_equal(drifted, [False, True, False, False])
     # Two images say nothing of all.
     assert not labels(moved[:2]).drifted(labels(first[:2]), size).any()
+
+
+def test_worse_is_what_lies_further_from_where_the_others_expect_it():
+    rng = np.random.default_rng(2)
+    places = rng.uniform(60, 320, (8, 2))
+    shape = ShapeModel(places, np.array([0.5, 0.5]), (384, 384))
+    true = places + rng.normal(0, 10, (60, 1, 2))
+    before = true + rng.normal(0, 4, true.shape)
+    after = true + rng.normal(0, 4, true.shape)
+    after[:, 3] = true[:, 3] + rng.normal(0, 12, (60, 2))  # scattered by the training
+    after[:, 5] = true[:, 5] + rng.normal(0, 1, (60, 2))  # helped by it
+    after[:, 6] = before[:, 6] + (6.0, 0.0)  # moved on all images alike
+    worse = labels(after).made_worse(labels(before), shape)
+    np.testing.assert_array_equal(np.flatnonzero(worse), [3, 6])
+    # The other way about it is the one that was helped.
+    back = labels(before).made_worse(labels(after), shape)
+    assert back[5]
+    assert not back[3]
+    # A few images say nothing of all.
+    assert not labels(after[:5]).made_worse(labels(before[:5]), shape).any()
