@@ -36,6 +36,8 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
     if training.corrected:
         trained_on += f"; adapters fine-tuned on {training.corrected} corrected images"
         made_from += f", fine-tuned on {training.corrected} corrected images (few-shot)"
+    if card.instant:
+        trained_on += f"; detected as without training: {', '.join(card.instant)}"
     values = {
         "name": about.name,
         "made_from": made_from,

@@ -214,8 +214,9 @@ def test_recorded_network_follows_each_image(bundle, model, scene_folder):
     [
         {"instant_share": 0.0, "search_cells": 0},
         {"anchor": "patch", "patch_px": 96, "instant_share": 1.0, "search_cells": 0},
+        {"instant": ("apex",)},
     ],
-    ids=["network alone", "patch anchors"],
+    ids=["network alone", "patch anchors", "one as without training"],
 )
 def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
     model = random_model(tmp_path, **card)
