@@ -45,13 +45,14 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.ambiguity import estimate_clarity
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
-from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, ShapeVariation
+from napari_oneshot_lmk.matching.shape import Decided, ShapeModel
 from napari_oneshot_lmk.matching.similarity import (
     combine_templates,
     describe_points,
     log_similarity,
 )
 from napari_oneshot_lmk.matching.uncertainty import read_signs, sharpness_for, similarity_at
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 
 class Detector:
@@ -241,10 +242,7 @@ class Detector:
         Landmarks
             As `detect` returns them; the decided ones as they were given.
 
-        Raises
-        ------
-        ValueError
-            If no image was set.
+        A ValueError says if no image was set.
         """
         encoded = self._image_looked_at
         manual = {point.name: point for point in decided if point.is_manual}
@@ -261,9 +259,8 @@ class Detector:
         encoded = self._image_looked_at
         with torch.inference_mode():
             maps = encoded.lies.applied(self.log_maps(encoded.pyramid))
-        return SimilarityMaps(
-            tuple(self._names), maps.float().cpu().numpy(), encoded.prepared.geometry
-        )
+        seen = maps.float().cpu().numpy()
+        return SimilarityMaps(tuple(self._names), seen, encoded.prepared.geometry)
 
     @property
     def _image_that_is_set(self) -> EncodedImage:
@@ -377,7 +374,7 @@ class Detector:
         return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 
     def with_offsets(self, offsets: Offsets) -> Self:
-        """Return the same detector that moves each landmark that it has found by an offset.
+        """Return the same detector, each landmark that it finds moved by its offset, if any.
 
         Names that the template does not know are passed over.
         """
@@ -390,7 +387,7 @@ class Detector:
 
         Nothing is computed anew. The image of `set_image` stays set.
         """
-        wanted = {id(template) for template in chosen}
+        wanted = set(map(id, chosen))
         left = [0, *(i for i, one in enumerate(self.further, 1) if id(one) in wanted)]
         detector = copy(self)
         detector._keep(left)

@@ -6,7 +6,8 @@ import torch
 
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
 from napari_oneshot_lmk.matching.poses import PoseTrials
-from napari_oneshot_lmk.matching.shape import LEAST_WEIGHT, Decided, ShapeModel, ShapeVariation
+from napari_oneshot_lmk.matching.shape import LEAST_WEIGHT, Decided, ShapeModel
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 SHAPE = (128, 128)
 
