@@ -49,7 +49,7 @@ from napari_oneshot_lmk.matching.shape import Decided, ShapeModel
 from napari_oneshot_lmk.matching.similarity import (
     combine_templates,
     describe_points,
-    log_similarity,
+    log_similarities,
 )
 from napari_oneshot_lmk.matching.uncertainty import read_signs, sharpness_for, similarity_at
 from napari_oneshot_lmk.matching.variation import ShapeVariation
@@ -356,8 +356,7 @@ class Detector:
         self, pyramid: FeaturePyramid, decided: Decided | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the maps of `log_maps`, and maps that compare all places of an image alike."""
-        each = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
-        maps = combine_templates(each, self._known)
+        maps = combine_templates(log_similarities(pyramid, self._descriptors), self._known)
         return maps, maps
 
     @property

@@ -184,7 +184,7 @@ class TrainedDetector(Detector):
         base, _ = super()._maps(pyramid)
         centres = None
         if card.search_cells:
-            centres = self.shape.fit(base, STRIDES[0], decided=decided)[0].to(base.device)
+            centres = self.shape.fit_points(base, STRIDES[0], decided=decided)[0].to(base.device)
         mixed = base.clone()
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)

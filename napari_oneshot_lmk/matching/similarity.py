@@ -77,8 +77,9 @@ def shared_map_cosine(feature_map: Tensor, vectors: Tensor) -> Tensor:
     height, width = feature_map.shape[-2:]
     cells = feature_map.permute(1, 2, 0).reshape(height * width, -1).float()
     length = torch.linalg.vector_norm(cells, dim=1).clamp_min(1e-6)
-    cosine: Tensor = (cells @ vectors.T) / length[:, None]
-    return cosine.T.reshape(-1, height, width)
+    # Each landmark's map is one run of memory: all that follows passes it several times.
+    cosine: Tensor = (vectors @ cells.T).div_(length)
+    return cosine.reshape(-1, height, width)
 
 
 def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
@@ -86,11 +87,22 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
 
     The descriptors are from the same encoder. The result is (N, H / s, W / s) float32.
     """
+    return log_similarities(pyramid, [descriptors])[0]
+
+
+def log_similarities(
+    pyramid: FeaturePyramid, templates: Sequence[Descriptors]
+) -> tuple[Tensor, ...]:
+    """Return `log_similarity` with each of several templates; the maps are read once for all."""
     cosines = [
-        shared_map_cosine(feature_map[0], vectors)
-        for feature_map, vectors in zip(pyramid.maps, descriptors.vectors, strict=True)
+        shared_map_cosine(feature_map[0], torch.cat(vectors))
+        for feature_map, *vectors in zip(
+            pyramid.maps, *(template.vectors for template in templates), strict=True
+        )
     ]
-    return sum_log_similarities(cosines, descriptors.strides)
+    counts = [len(template.vectors[0]) for template in templates]
+    maps = sum_log_similarities(cosines, templates[0].strides)
+    return torch.split(maps, counts)
 
 
 def combine_templates(maps: Iterable[Tensor], known: Tensor | None) -> Tensor:
@@ -142,19 +154,24 @@ def sum_log_similarities(cosines: Sequence[Tensor], strides: Sequence[int]) -> T
     """Sum over levels of the log cosine, on the finest level's grid.
 
     Levels are added from coarse to fine, each sum upsampled bilinearly to the next grid,
-    so the cost is that of the finest level and a third more.
+    so the cost is that of the finest level and a third more. Cosines of the same grid are
+    multiplied before the logarithm.
 
     ``cosines`` are (N, h, w), one per level in the order of ``strides``. The result is
     (N, H / s, W / s) float32, s the finest stride; values are <= 0.
     """
-    total: Tensor | None = None
+    products: dict[int, Tensor] = {}
     for index in sorted(range(len(strides)), key=lambda i: -strides[i]):
-        term = cosines[index].clamp_min(SMALLEST_COSINE).log()
-        if total is not None and total.shape[-2:] != term.shape[-2:]:
-            total = F.interpolate(
+        factor, stride = cosines[index].clamp_min(SMALLEST_COSINE), strides[index]
+        products[stride] = products[stride].mul_(factor) if stride in products else factor
+    total: Tensor | None = None
+    for product in products.values():
+        term = product.log_()
+        if total is not None:
+            term += F.interpolate(
                 total[None], term.shape[-2:], mode="bilinear", align_corners=False
             )[0]
-        total = term if total is None else total + term
+        total = term
     if total is None:
         raise ValueError("a pyramid without levels")
     return total

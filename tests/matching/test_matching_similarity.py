@@ -72,6 +72,17 @@ def test_log_similarity_is_the_sum_of_upsampled_logs():
     assert float(found.max()) <= 1e-5
 
 
+def test_similarity_with_several_templates_is_that_with_each():
+    features, other = pyramid(), pyramid(seed=1)
+    templates = [
+        similarity.describe_points(features, torch.tensor([[4.0, 9.0], [20.3, 11.8]])),
+        similarity.describe_points(other, torch.tensor([[8.0, 3.0]])),
+    ]
+    together = similarity.log_similarities(features, templates)
+    for found, descriptors in zip(together, templates, strict=True):
+        torch.testing.assert_close(found, similarity.log_similarity(features, descriptors))
+
+
 def test_similarity_is_highest_where_the_descriptor_comes_from():
     features = pyramid(strides=(2, 4), channels=32)
     points = torch.tensor([[6.5, 12.5], [22.5, 4.5]])
