@@ -38,6 +38,7 @@ from benchmarks import (
     speed,
     training_step,
 )
+from benchmarks.detecting import detecting
 from benchmarks.images import template_of, write_images
 from benchmarks.loading import loading
 from benchmarks.options import Data, Out
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Measure speed, memory and cost.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(detecting)
 app.add_typer(loading)
 app.add_typer(scores)
 
