@@ -3,7 +3,8 @@
 ::
 
     python scripts/compare_target_spreads.py --data DATA --test OTHER --out OUT \
-        [--preset FILE] [--spreads 1,2,3,4] [--seeds 1,2] [--encoder-weights VGG19.safetensors]
+        [--preset FILE] [--spreads 1,2,3,4] [--seeds 1,2] [--landmarks NAME,NAME] \
+        [--encoder-weights VGG19.safetensors]
 
 The fine stage follows detection without training. It is trained on all images of ``DATA`` but the
 template, without their landmarks, and scored on the images of ``OTHER``, or of ``DATA``'s test
@@ -48,11 +49,17 @@ CHOSEN = ("best fixed, held-out copies", "best fixed, scored images (bound)")
 class Comparison:
     """Trains with one spread after another, and scores each."""
 
-    def __init__(self, detector: Detector, data: Dataset, other: Dataset | None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        data: Dataset,
+        other: Dataset | None,
+        landmarks: Sequence[str] = (),
+    ) -> None:
         self.detector = detector
-        template = detector.template
-        placed = template.landmarks.placed
-        self.names = [point.name for point in placed]
+        placed = [point.name for point in detector.template.landmarks.placed]
+        self.rows = [i for i, name in enumerate(placed) if not landmarks or name in landmarks]
+        self.names = [placed[row] for row in self.rows]
         own = [file.name for file in data.images if file.name != data.template_image]
         learning = own if other else [name for name in data.train if name != data.template_image]
         self.images = _inspected(detector, data, learning)
@@ -64,7 +71,7 @@ class Comparison:
     def run(self, preset: Preset, seed: int) -> pd.DataFrame:
         """Train once; return a row per scored point, before (coarse) and after in mm."""
         begun = time.monotonic()
-        events = train_fine(self.detector, self.images, preset, seed)
+        events = train_fine(self.detector, self.images, preset, seed, landmarks=self.names)
         while True:
             try:
                 event = next(events)
@@ -92,20 +99,21 @@ class Comparison:
         for image, found in zip(self.test.usable, self.coarse, strict=True):
             truth = self.scored.truth[image.name]
             shape_yx = np.array(found.pixels.shape[-2:])
-            start = torch.from_numpy(found.points_yx * shape_yx - 0.5).float()
+            found_yx = found.points_yx[self.rows]
+            start = torch.from_numpy(found_yx * shape_yx - 0.5).float()
             with torch.inference_mode():
                 pixels = found.pixels.float() / 255
                 seen = stage(pixels, start, torch.arange(len(self.names)))
             seen_yx = (seen.double().numpy() + 0.5) / shape_yx
             share = np.array(stage.card.shares)[:, None]
-            after_yx = found.points_yx + share * (seen_yx - found.points_yx)
+            after_yx = found_yx + share * (seen_yx - found_yx)
             spacing = self.scored.spacing_mm_yx(image.name) or image.spacing_mm_yx
             size_mm = np.array(image.shape_yx) * spacing
             for k, name in enumerate(self.names):
                 if name not in truth or truth[name].position_yx is None:
                     continue
                 true_yx = (np.array(truth[name].position_yx) + 0.5) / image.shape_yx
-                away = [each[k] - true_yx for each in (found.points_yx, after_yx, seen_yx)]
+                away = [each[k] - true_yx for each in (found_yx, after_yx, seen_yx)]
                 before, after, alone = (float(np.hypot(*(each * size_mm))) for each in away)
                 rows.append((image.name, name, before, after, alone))
         columns = ["image", "landmark", "coarse_mm", "error_mm", "alone_mm"]
@@ -117,7 +125,7 @@ class Comparison:
         placed = template.landmarks.with_points(template.landmarks.placed)
         at_yx = (placed.positions_yx + 0.5) / template.image.geometry.image_shape_yx
         pixels = stage.grid.prepare(template.image)
-        rows = tuple(range(len(self.names)))
+        rows = tuple(self.rows)
         sampler = CropSampler(preset.fine, [pixels], at_yx, rows, seed + COPIES_SEED)
         crops, landmarks, offsets_yx = sampler.held_out(COPIES)
         device = torch.device("cpu")
@@ -187,6 +195,7 @@ def main() -> None:
     parser.add_argument("--preset", default="laptop")
     parser.add_argument("--spreads", default="1,2,3,4")
     parser.add_argument("--seeds", default="1")
+    parser.add_argument("--landmarks", default="", help="only these; by default all")
     parser.add_argument("--encoder-weights", type=Path, help="by default the shipped encoder")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -195,7 +204,8 @@ def main() -> None:
     device = torch.device("cpu")
     encoder = instant_encoder(weights, "cpu") if weights else shipped_encoder(device)
     other = Dataset.load(chosen.test) if chosen.test else None
-    comparison = Comparison(Detector(data.template(), encoder), data, other)
+    landmarks = [name for name in chosen.landmarks.split(",") if name]
+    comparison = Comparison(Detector(data.template(), encoder), data, other, landmarks)
     preset = Preset.load(chosen.preset)
     settings = {
         f"{float(spread):g} px": preset.changed({"fine.target_sd_px": float(spread)})
