@@ -285,6 +285,9 @@ class _FineTrainer:
             return False
         if done % self.settings.precision_steps:
             return False
+        if agent.waits:
+            agent.wait()
+            return False
         agent.decide(self._errors_px(state.network, held_out))
         return bool(agent.settled.all())
 

@@ -29,13 +29,16 @@ Integers = NDArray[np.int64]
 
 FACTOR = 2**0.5
 """Between two neighbouring spreads."""
-MOST_STEPS = 3
+MOST_STEPS = 2
 """That a spread goes from the one it begins with, either way."""
 DISCOUNT = 0.7
 """Of what is expected after a reward: gain of the next decisions."""
 LEAST_RATE = 0.1
 """Of learning; before, an entry of the table is the mean of what was seen."""
 LEAST_EXPLORED = 0.05
+BEGINS_AT = 0.2
+"""Fraction of the training before the first decision: until then landmarks learn at paces so
+different that their errors say nothing of the spreads."""
 EXPLORED_UNTIL = 0.4
 """Fraction of all decisions in which ε falls from 1 to `LEAST_EXPLORED`."""
 ENDS_AT = 0.7
@@ -74,7 +77,7 @@ class PrecisionAgent:
     first_px : float
         The spread, a standard deviation, that all begin with.
     decisions : int
-        In the whole training.
+        In the whole training, were none left out at its beginning.
     stream : callable
         Returns the random numbers of a decision, counted from 0.
     """
@@ -118,19 +121,38 @@ class PrecisionAgent:
     @property
     def explored(self) -> float:
         """ε: the share of the next decisions that are random."""
-        part = self.made / max(1.0, EXPLORED_UNTIL * self.decisions)
-        return max(LEAST_EXPLORED, 1 - part)
+        part = self._part / EXPLORED_UNTIL
+        return min(1.0, max(LEAST_EXPLORED, 1 - part))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is too early for a decision."""
+        return self.made < self._first
+
+    @property
+    def _first(self) -> int:
+        return round(BEGINS_AT * self.decisions)
+
+    @property
+    def _part(self) -> float:
+        """Fraction of the decisions that were made, without those that were left out."""
+        return (self.made - self._first) / max(1, self.decisions - self._first)
+
+    def wait(self) -> None:
+        """Leave a decision out."""
+        self.made += 1
 
     def decide(self, errors_px: Array) -> None:
         """Learn from the errors (N,) on held-out copies, then choose the next spreads."""
         log_errors = np.log(np.maximum(errors_px, LEAST_ERROR_PX))
-        fell = self._log_errors - log_errors if self.made else np.zeros(self.landmarks)
+        is_first = self.made == self._first
+        fell = np.zeros(self.landmarks) if is_first else self._log_errors - log_errors
         kept = self._actions == Action.KEEP
         common = float(fell[kept].mean() if kept.any() else fell.mean())
         self._learnt += common
         self._remember(log_errors + self._learnt)
         states, best = self._look()
-        if self.made:
+        if not is_first:
             self._learn(np.clip(fell - common, -1, 1), states)
         random = self.stream(self.made)
         greedy = self.values[states].argmax(1)
@@ -173,7 +195,7 @@ class PrecisionAgent:
             self.values[place] += rate * (expected - self.values[place])
 
     def _settle(self, states: Integers, greedy: Integers, best: Integers) -> None:
-        if self.made >= ENDS_AT * self.decisions:
+        if self._part >= ENDS_AT:
             self.levels = np.where(self.settled, self.levels, best)
             self.settled[:] = True
             return

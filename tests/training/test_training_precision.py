@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from napari_oneshot_lmk.training.fine import train_fine
 from napari_oneshot_lmk.training.fine_crops import CropSampler
 from napari_oneshot_lmk.training.fine_images import Labels
 from napari_oneshot_lmk.training.precision import (
+    BEGINS_AT,
     ENDS_AT,
     FACTOR,
     LEVELS,
@@ -37,6 +39,8 @@ from napari_oneshot_lmk.training.state import trained_model
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 LANDMARKS, DECISIONS = 19, 36
+FIRST = round(BEGINS_AT * DECISIONS)
+LAST = FIRST + math.ceil(ENDS_AT * (DECISIONS - FIRST))
 
 
 def agent_of(seed: int, landmarks: int = LANDMARKS, decisions: int = DECISIONS) -> PrecisionAgent:
@@ -50,7 +54,7 @@ class Toy:
 
     def __init__(self, seed: int, noise: float, drift: float = 2.0) -> None:
         self.random, self.noise, self.drift = np.random.default_rng(seed), noise, drift
-        self.best = self.random.integers(1, LEVELS - 1, LANDMARKS)
+        self.best = self.random.integers(0, LEVELS, LANDMARKS)
         self.least = self.random.uniform(0.5, 2.0, LANDMARKS)
 
     def errors_px(self, agent: PrecisionAgent) -> np.ndarray:
@@ -61,7 +65,10 @@ class Toy:
 
     def play(self, agent: PrecisionAgent, until: int = DECISIONS) -> PrecisionAgent:
         while agent.made < until:
-            agent.decide(self.errors_px(agent))
+            if agent.waits:
+                agent.wait()
+            else:
+                agent.decide(self.errors_px(agent))
         return agent
 
 
@@ -105,17 +112,19 @@ def test_landmarks_settle_early_and_stay():
             assert (agent.settled >= settled).all()
             settled = agent.settled.copy()
             levels.append(agent.levels.copy())
-            if made == int(ENDS_AT * DECISIONS):
+            if made == LAST - 1:
                 early.append(settled.mean())
-            if made > ENDS_AT * DECISIONS:
-                assert settled.all()
+            assert made < LAST or settled.all()
     assert 0.5 < np.mean(early) < 1
 
 
 def test_exploration_falls():
     agent = agent_of(0)
     shares = [agent.explored]
-    for _ in range(DECISIONS):
+    for _ in range(FIRST):
+        agent.wait()
+        assert agent.explored == 1
+    for _ in range(DECISIONS - FIRST):
         agent.decide(np.ones(LANDMARKS))
         shares.append(agent.explored)
     assert shares[0] == 1
