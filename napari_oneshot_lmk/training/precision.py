@@ -31,8 +31,9 @@ FACTOR = 2**0.5
 """Between two neighbouring spreads."""
 MOST_STEPS = 2
 """That a spread goes from the one it begins with, either way."""
-DISCOUNT = 0.7
-"""Of what is expected after a reward: gain of the next decisions."""
+DISCOUNT = 0.3
+"""Of what is expected after a reward. More of it, and leaving the best spread looks harmless: coming
+back is a gain."""
 LEAST_RATE = 0.1
 """Of learning; before, an entry of the table is the mean of what was seen."""
 LEAST_EXPLORED = 0.05
