@@ -32,8 +32,8 @@ FACTOR = 2**0.5
 MOST_STEPS = 2
 """That a spread goes from the one it begins with, either way."""
 DISCOUNT = 0.3
-"""Of what is expected after a reward. More of it, and leaving the best spread looks harmless: coming
-back is a gain."""
+"""Of what is expected after a reward. With more of it, leaving the best spread looks harmless:
+coming back is a gain."""
 LEAST_RATE = 0.1
 """Of learning; before, an entry of the table is the mean of what was seen."""
 LEAST_EXPLORED = 0.05
