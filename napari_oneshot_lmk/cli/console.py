@@ -271,7 +271,7 @@ def training_bar(models: Sequence[str]) -> Iterator[tuple[Callable[[Event], None
         if isinstance(event, Preparing):
             what = f"{PREPARING.get(event.what, 'Preparing')} {event.done}/{event.total}"
             total = event.total or None
-            progress.update(task, description=what, completed=event.done, total=total)
+            progress.update(task, description=what, completed=event.done, total=total, left="")
         elif isinstance(event, Stepped):
             # A fine stage follows them all.
             own = event.model in models

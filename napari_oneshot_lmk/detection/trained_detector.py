@@ -157,12 +157,18 @@ class TrainedDetector(Detector):
         return super().embeddings() | own
 
     @property
+    def trained_rows(self) -> list[int]:
+        """Which of the template's placed landmarks are seen by a network of the model."""
+        return sorted(row for part in self._parts for row in part.rows)
+
+    @property
     def _sharpness_of_each(self) -> Tensor:
         """That of the model's maps only where they are used."""
-        trained = {row for part in self._parts for row in part.rows}
         other = sharpness_for(len(self.encoder_card.levels))
-        rows = range(len(self._names))
-        return torch.tensor([self.sharpness if row in trained else other for row in rows])
+        each = [other] * len(self._names)
+        for row in self.trained_rows:
+            each[row] = self.sharpness
+        return torch.tensor(each)
 
     def _maps(
         self, pyramid: FeaturePyramid, decided: Decided | None = None

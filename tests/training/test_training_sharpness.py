@@ -49,6 +49,30 @@ def test_maps_that_are_three_times_as_sharp_get_a_third(tmp_path, monkeypatch):
     assert found == pytest.approx(instant / 3, rel=0.35)
 
 
+def test_landmarks_that_are_left_to_instant_detection_do_not_count(tmp_path, monkeypatch):
+    task, model = task_and_model(tmp_path)
+    _, *left = model.landmarks
+
+    class PartlySharper(TrainedDetector):
+        def _maps(self, pyramid, decided=None):
+            maps, alike = super(TrainedDetector, self)._maps(pyramid)
+            factors = torch.ones(len(maps), 1, 1)
+            factors[self.trained_rows] = 3
+            return factors * maps, factors * alike
+
+    monkeypatch.setattr(sharpness, "TrainedDetector", PartlySharper)
+    instant = sharpness.Detector(task.template, task.encoder).sharpness
+    card = model.card.model_copy(update={"instant": tuple(left)})
+    assert with_sharpness(replace(model, card=card), task).card.sharpness == pytest.approx(
+        instant / 3, rel=0.35
+    )
+    # Nothing is measured of a model whose networks are not used.
+    card = model.card.model_copy(update={"instant": model.landmarks})
+    events = []
+    assert with_sharpness(replace(model, card=card), task, events=events).card.sharpness is None
+    assert not events
+
+
 def test_a_model_keeps_its_sharpness_and_detects_with_it(tmp_path):
     task, model = task_and_model(tmp_path)
     events = []
