@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
@@ -149,7 +150,8 @@ def fit_per_landmark(
     seconds = sum(end.seconds for end in ended)
     model = trained_model(task, channels, networks, epoch, seconds)
     yield from left_to_instant(model)
-    model = yield from measure_sharpness(model, task, stopped=should_stop())
+    instant = Detector(task.template, task.encoder)
+    model = yield from measure_sharpness(model, task, instant, stopped=should_stop())
     sink.save_model(model)
     yield Finished("", epoch, should_stop(), seconds)
 

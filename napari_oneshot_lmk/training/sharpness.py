@@ -26,24 +26,23 @@ from napari_oneshot_lmk.training.task import TrainingTask
 
 IMAGES = 20
 """Images that are looked at: some hundred points."""
-IMAGES_IF_STOPPED = 2
+IMAGES_IF_STOPPED = 1
 """Who has stopped a training waits for its model."""
 TRIED = tuple(float(each) for each in np.geomspace(0.1, 6.0, 13))
 """Between these it is interpolated."""
 
 
 def measure_sharpness(
-    model: TrainedModel, task: TrainingTask, *, stopped: bool = False
+    model: TrainedModel, task: TrainingTask, instant: Detector, *, stopped: bool = False
 ) -> Generator[Event, None, TrainedModel]:
     """Return the model with its sharpness in its card; as it is where no image can be read.
 
     Only landmarks that its networks see are looked at: others are as sharp as without training.
 
     Yields `Preparing` for each image that was looked at. Of a training that was ``stopped`` these
-    are few.
+    are few. ``instant`` is detection with the task's template, without training.
     """
     trained = TrainedDetector.from_model(model, encoder=task.encoder)
-    instant = Detector(task.template, task.encoder)
     aims, spreads, rows = [], [], trained.trained_rows
     if not rows:
         return model

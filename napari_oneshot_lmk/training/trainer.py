@@ -144,7 +144,9 @@ class Trainer:
         model = self.make_model(done, state.best_epoch, seconds)
         yield from left_to_instant(model)
         if self.measures_sharpness:
-            model = yield from measure_sharpness(model, self.task, stopped=stopped)
+            model = yield from measure_sharpness(
+                model, self.task, self.encoded.detector, stopped=stopped
+            )
         self.sink.save_model(model)
         yield Finished("", state.best_epoch, stopped, seconds)
 

@@ -8,6 +8,7 @@ import torch
 from bundle_scene import random_model
 from learning_scene import small_task
 
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.training import sharpness
 from napari_oneshot_lmk.training.events import Preparing
@@ -15,7 +16,8 @@ from napari_oneshot_lmk.training.sharpness import measure_sharpness
 
 
 def with_sharpness(model, task, stopped=False, events=None):
-    measuring = measure_sharpness(model, task, stopped=stopped)
+    instant = Detector(task.template, task.encoder)
+    measuring = measure_sharpness(model, task, instant, stopped=stopped)
     while True:
         try:
             event = next(measuring)
@@ -45,7 +47,7 @@ def test_maps_that_are_three_times_as_sharp_get_a_third(tmp_path, monkeypatch):
     monkeypatch.setattr(sharpness, "TrainedDetector", Sharper)
     # The shape is no part of what is made sharper: look where it weighs little.
     found = with_sharpness(model, task).card.sharpness
-    instant = sharpness.Detector(task.template, task.encoder).sharpness
+    instant = Detector(task.template, task.encoder).sharpness
     assert found == pytest.approx(instant / 3, rel=0.35)
 
 
@@ -61,7 +63,7 @@ def test_landmarks_that_are_left_to_instant_detection_do_not_count(tmp_path, mon
             return factors * maps, factors * alike
 
     monkeypatch.setattr(sharpness, "TrainedDetector", PartlySharper)
-    instant = sharpness.Detector(task.template, task.encoder).sharpness
+    instant = Detector(task.template, task.encoder).sharpness
     card = model.card.model_copy(update={"instant": tuple(left)})
     assert with_sharpness(replace(model, card=card), task).card.sharpness == pytest.approx(
         instant / 3, rel=0.35
