@@ -116,7 +116,7 @@ class Detector:
         each = [points_of_template(one, self._names) for one in (template, *self.further)]
         self._known = torch.stack([known for _, known in each])
         self._descriptors = [
-            describe_points(encoder(prepare_image(one.image, encoder.device)), points_yx)
+            describe_points(self._encoded(one), points_yx)
             for one, (points_yx, _) in zip((template, *self.further), each, strict=True)
         ]
         # Size of a network pixel along (row, column), in mm or in image pixels.
@@ -188,6 +188,9 @@ class Detector:
         vectors = self._descriptors[0].vectors
         return {f"instant_{level}": each for level, each in enumerate(vectors)}
 
+    def _encoded(self, template: Template) -> FeaturePyramid:
+        return self._encoder(prepare_image(template.image, self.device))
+
     def set_image(self, image: GrayImage) -> None:
         """Encode an image of any size, spacing and grey range, and keep its features.
 
@@ -207,8 +210,7 @@ class Detector:
 
         The encoder gets them in one batch. The image of `set_image` stays set.
         """
-        each = encode_images(self._encoder, images)
-        return [self._landmarks(*self._look(encoded)) for encoded in each]
+        return [self._landmarks(*self._look(each)) for each in encode_images(self._encoder, images)]
 
     def detect(self) -> Landmarks:
         """Detect on the image that was set.
@@ -393,7 +395,6 @@ class Detector:
         return detector
 
     def _keep(self, templates: list[int]) -> None:
-        every = (self.template, *self.further)
-        self.further = tuple(every[i] for i in templates[1:])
+        self.further = tuple(self.further[i - 1] for i in templates[1:])
         self._known = self._known[templates]
         self._descriptors = [self._descriptors[i] for i in templates]

@@ -86,6 +86,7 @@ class TrainedDetector(Detector):
                 remedy="name the weights that it was trained on (--encoder-weights), "
                 "or none: it remembers where they lay",
             )
+        self._of_template: FeaturePyramid | None = None
         super().__init__(template, encoder, further=further, upright=upright)
         self.model, self.fine = model, model.fine
         self.method = model.card.method
@@ -94,6 +95,7 @@ class TrainedDetector(Detector):
             self.sharpness = model.card.sharpness or SHARPNESS_OF_MODELS * self.sharpness
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
+        self._of_template = None
         self._parts = [part for part in anchored if part is not None]
         if not any(name in model.landmarks for name in self._names):
             known = ", ".join(model.landmarks[:3])
@@ -146,6 +148,14 @@ class TrainedDetector(Detector):
             model.fine.to(encoder.device)
         annotated = template or model.template
         return cls(model, annotated, encoder, model.precision, further, upright=upright)
+
+    def _encoded(self, template: Template) -> FeaturePyramid:
+        """Encode the first template once, for descriptors and anchors."""
+        if template is not self.template:
+            return super()._encoded(template)
+        if self._of_template is None:
+            self._of_template = super()._encoded(template)
+        return self._of_template
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the descriptors of `Detector` and the anchor embeddings of each network."""
@@ -237,12 +247,12 @@ class TrainedDetector(Detector):
     ) -> tuple[Tensor, ...]:
         card = self.model.card
         points = points_of_template(template, self._names)[0][rows].float().to(self.device)
-        image = prepare_image(template.image, self.device)
         # Not inference_mode: these tensors become part of a bundle's state_dict.
         with torch.no_grad():
             if card.anchor == "patch":
+                image = prepare_image(template.image, self.device)
                 return embed_points_in_patches(
                     network, self._encoder, image, adapters, points, card.patch_px
                 )
-            maps = [m.float() for m in self._encoder(image).after_pooling.maps]
+            maps = [m.float() for m in self._encoded(template).after_pooling.maps]
             return embed_points(network, maps, adapters, points[None])

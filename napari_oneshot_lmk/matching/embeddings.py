@@ -12,6 +12,7 @@ one tensor per level, fine to coarse.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -133,6 +134,15 @@ def network_log_similarity(
     return torch.cat(found)
 
 
+def cells_around(cells: int, stride: int) -> int:
+    """Return the side of a level's window that the finest level's, of ``cells``, is sampled from.
+
+    Both lie as in `Region.around`.
+    """
+    before: int = math.ceil((cells // 2 - 0.5) * STRIDES[0] / stride + 0.5)
+    return 2 * before + 1
+
+
 def local_log_similarity(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
@@ -149,7 +159,8 @@ def local_log_similarity(
     smallest value within.
     """
     with autocast(points_yx.device, dtype):
-        windows = network.embed_windows(maps, adapters, points_yx[None].float(), cells)
+        sides = [cells, *(cells_around(cells, stride) for stride in STRIDES[1:])]
+        windows = network.embed_windows(maps, adapters, points_yx[None].float(), sides)
     fine = windows[0]
     count, _, height, width = fine.embeddings.shape[1:]
     rows, columns = (

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.network.config import Normalisation
+from napari_oneshot_lmk.network.kept_weights import weights_for
 from napari_oneshot_lmk.network.multi_landmark import (
     ChannelParts,
-    ConvWeights,
     LandmarkNorm,
     grouped_conv,
     grouped_norm,
@@ -78,10 +78,10 @@ class ConvNorm(nn.Module):
         self, parts: ChannelParts, landmarks: Sequence[int], *, padded: bool = True
     ) -> Tensor:
         """Convolve and normalise maps of several landmarks with shared weights."""
-        conv = ConvWeights.of([self.conv], padded=padded)
-        if self.norm.present and not self.norm.per_landmark and not self.training:
-            return shared_conv(conv.fuse([self.norm.for_landmark(0)]), parts)
-        return self.norm.forward_landmarks(shared_conv(conv, parts), landmarks)
+        included = self.norm.present and not self.norm.per_landmark and not self.training
+        norms = [self.norm.for_landmark(0)] if included else []
+        conved = shared_conv(weights_for([self.conv], norms, parts, padded=padded), parts)
+        return conved if included else self.norm.forward_landmarks(conved, landmarks)
 
 
 class Block(nn.Module):
@@ -93,8 +93,9 @@ class Block(nn.Module):
         assert isinstance(layer, ConvNorm)
         return layer
 
-    @staticmethod
-    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+    def apply_layers(
+        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+    ) -> Tensor:
         """Pass the parts of a concatenation through the layers, for a region if one is given."""
         raise NotImplementedError
 
@@ -134,11 +135,10 @@ def forward_each(
     def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
         own = [block.layer(name) for block in blocks]
         norms = [layer.norm.for_landmark(0) for layer in own if layer.norm.present]
-        conv = ConvWeights.of([layer.conv for layer in own], padded=padded)
-        if norms and not own[0].training:
-            return grouped_conv(conv.fuse(norms), parts, len(own))
+        included = [] if own[0].training else norms
+        conv = weights_for([layer.conv for layer in own], included, parts, padded=padded)
         passed = grouped_conv(conv, parts, len(own))
-        return grouped_norm(norms, passed) if norms else passed
+        return grouped_norm(norms, passed) if norms and not included else passed
 
     return blocks[0].apply_layers(layers, parts, region)
 
@@ -163,8 +163,9 @@ class DoubleConv(Block):
         self.first = layer(in_channels, out_channels, (3, 3))
         self.second = layer(out_channels, out_channels, (3, 3))
 
-    @staticmethod
-    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+    def apply_layers(
+        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+    ) -> Tensor:
         """Pass whole maps, or those of a region.
 
         The latter hold ``REACH`` cells more on each side, zero beyond the map's border.
@@ -172,7 +173,7 @@ class DoubleConv(Block):
         between = _relu(layers("first", parts, padded=region is None))
         if region is not None:
             # To the second convolution, cells beyond the map's border are padding.
-            between = between * region.grow(1).mask(between)
+            between = region.grow(1).cleared(between)
         return _relu(layers("second", [between], padded=region is None))
 
 
@@ -209,12 +210,13 @@ class RFB(Block):
         self.join = layer(out_channels * (1 + len(self.BRANCHES)), out_channels, (3, 3))
         self.shortcut = layer(in_channels, out_channels, (1, 1))
 
-    @staticmethod
-    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+    def apply_layers(
+        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+    ) -> Tensor:
         """Pass whole maps.
 
-        For a region, only the two 3 x 3 convolutions of each branch, three quarters of
-        the cost, are restricted to it.
+        For a region, the two 3 x 3 convolutions of each branch, three quarters of the cost, are
+        restricted to it. In evaluation so are those before them, to the cells that are needed.
         """
 
         def crop(parts: ChannelParts, border: int) -> ChannelParts:
@@ -222,17 +224,30 @@ class RFB(Block):
 
         branches = [layers("point", crop(parts, 1))]
         for r in RFB.BRANCHES:
-            branch = layers(f"reduce{r}", parts)
-            for step in ("row", "column"):
-                branch = layers(f"{step}{r}", [branch])
-            dilated = layers(f"dilated{r}", crop([branch], 1 + r), padded=region is None)
-            branches.append(dilated)
+            if region is None:
+                reduced = layers(f"reduce{r}", parts)
+                lengthened = layers(f"column{r}", [layers(f"row{r}", [reduced])])
+            else:
+                lengthened = self._lengthened(layers, parts, region.grow(1 + r), r)
+            branches.append(layers(f"dilated{r}", [lengthened], padded=region is None))
         if region is not None:
             # To the last convolution, cells beyond the map's border are padding.
-            mask = region.grow(1).mask(branches[0])
-            branches = [mask * branch for branch in branches]
+            branches = [region.grow(1).cleared(branch) for branch in branches]
         joined = layers("join", branches, padded=region is None)
         return _relu(joined + layers("shortcut", crop(parts, 0)))
+
+    def _lengthened(self, layers: Layers, parts: ChannelParts, wanted: Region, r: int) -> Tensor:
+        """Pass a branch's first three convolutions, for a region; 0 beyond the map's border."""
+        reach = r // 2
+        read = wanted.grow(reach)
+        # Once for all landmarks where they read the same: not in each one's region.
+        reduced = layers(f"reduce{r}", parts)
+        if self.training or not read.is_small:
+            return wanted.crop(layers(f"column{r}", [layers(f"row{r}", [reduced])]))
+        # To each convolution, cells beyond the map's border are padding.
+        rows = layers(f"row{r}", [read.crop(reduced)], padded=False)
+        columns = layers(f"column{r}", [read.shrink_columns(reach).cleared(rows)], padded=False)
+        return wanted.cleared(columns)
 
 
 def _relu(maps: Tensor) -> Tensor:

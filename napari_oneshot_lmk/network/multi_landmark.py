@@ -45,8 +45,8 @@ def _unfold_channels(maps: Tensor, num_landmarks: int) -> Tensor:
 class ConvWeights:
     """Parameters of one convolution, or of one per landmark, concatenated."""
 
-    weight: Tensor
-    """(C' or K * C', C, rows, columns)."""
+    weights: tuple[Tensor, ...]
+    """(C' or K * C', C, rows, columns), by the parts of the C channels that are read."""
     bias: Tensor | None
     """(C' or K * C',)."""
     padding: tuple[int, ...]
@@ -57,7 +57,7 @@ class ConvWeights:
         """Return those of convolutions of one size; without padding the maps shrink."""
         biases = [conv.bias for conv in convs if conv.bias is not None]
         return cls(
-            torch.cat([conv.weight for conv in convs]),
+            (torch.cat([conv.weight for conv in convs]),),
             torch.cat(biases) if biases else None,
             tuple(int(p) for p in convs[0].padding) if padded else (0, 0),
             convs[0].dilation,
@@ -71,17 +71,31 @@ class ConvWeights:
         gain = gain * (variance + norms[0].eps).rsqrt()
         offset = -mean if self.bias is None else self.bias - mean
         bias = offset * gain + torch.cat([norm.bias for norm in norms])
-        return replace(self, weight=self.weight * gain[:, None, None, None], bias=bias)
+        weights = tuple(weight * gain[:, None, None, None] for weight in self.weights)
+        return replace(self, weights=weights, bias=bias)
 
-    def split(self, parts: ChannelParts) -> tuple[Tensor, ...]:
+    def split(self, parts: ChannelParts) -> ConvWeights:
         """Return the weights by the parts that they apply to."""
-        return torch.split(self.weight, [part.shape[2] for part in parts], dim=1)
+        [whole] = self.weights
+        weights = torch.split(whole, [part.shape[2] for part in parts], dim=1)
+        return replace(self, weights=tuple(weights))
+
+    def converted(self, dtype: torch.dtype) -> ConvWeights:
+        """Return them as convolutions of channels-last maps read them."""
+        weights = tuple(
+            weight.to(dtype, memory_format=torch.channels_last) for weight in self.weights
+        )
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return replace(self, weights=weights, bias=bias)
 
 
 def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
-    """Apply one convolution to all landmarks' maps: (B, K or 1, C', h, w)."""
+    """Apply one convolution to all landmarks' maps: (B, K or 1, C', h, w).
+
+    Its weights are split by the parts.
+    """
     totals: dict[int, Tensor] = {}
-    for part, weight in zip(parts, conv.split(parts), strict=True):
+    for part, weight in zip(parts, conv.weights, strict=True):
         bias = None if totals else conv.bias
         flat = F.conv2d(_fold_into_batch(part), weight, bias, 1, conv.padding, conv.dilation)
         num_landmarks = part.shape[1]
@@ -93,9 +107,12 @@ def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
 
 
 def grouped_conv(conv: ConvWeights, parts: ChannelParts, num_landmarks: int) -> Tensor:
-    """Apply each landmark's own convolution to its maps: (B, K, C', h, w)."""
+    """Apply each landmark's own convolution to its maps: (B, K, C', h, w).
+
+    Its weights are split by the parts.
+    """
     total: Tensor | None = None
-    for part, weight in zip(parts, conv.split(parts), strict=True):
+    for part, weight in zip(parts, conv.weights, strict=True):
         bias = conv.bias if total is None else None
         # One group, so one dense convolution, where all landmarks read the same map.
         groups = part.shape[1]

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.blocks import RFB, Block, DoubleConv, forward_each
 from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig, Normalisation
-from napari_oneshot_lmk.network.multi_landmark import ChannelParts, ConvWeights, shared_conv
+from napari_oneshot_lmk.network.kept_weights import weights_for
+from napari_oneshot_lmk.network.multi_landmark import ChannelParts, shared_conv
 from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsample, upsample_region
 
 COARSEST = LEVELS[-1]
@@ -172,7 +173,11 @@ class LandmarkNetwork(nn.Module):
         return tuple(embeddings)
 
     def embed_windows(
-        self, maps: Sequence[Tensor], landmarks: Sequence[int], points_yx: Tensor, window: int
+        self,
+        maps: Sequence[Tensor],
+        landmarks: Sequence[int],
+        points_yx: Tensor,
+        window: int | Sequence[int],
     ) -> tuple[Window, ...]:
         """Embed the surroundings of one point per landmark and image.
 
@@ -192,8 +197,8 @@ class LandmarkNetwork(nn.Module):
             As for `embed_images`.
         points_yx : Tensor, (B, K, 2)
             Pixels of the network's grid.
-        window : int
-            Cells along a side.
+        window : int or sequence of int
+            Cells along a side, of all levels, or in evaluation of each, fine to coarse.
         """
         self._check(landmarks)
         maps = self._read(maps)
@@ -203,15 +208,20 @@ class LandmarkNetwork(nn.Module):
             full_yx = (int(maps[level - 1].shape[-2]), int(maps[level - 1].shape[-1]))
             return Region.around(points_yx, 2**level, side, full_yx)
 
+        sides = [window] * len(LEVELS) if isinstance(window, int) else list(window)
         regions = {}
         if self.depends_on_landmark or len(landmarks) == 1:
-            side = max(window, SMALLEST_REGION)
-            regions = {level: around(level, side) for level in DECODER_LEVELS}
+            held = {level: max(sides[level - 1], SMALLEST_REGION) for level in DECODER_LEVELS}
+            if not self.training:
+                # Of level 2 what level 1 is interpolated from; of blocks what is asked for.
+                held[2] = max(held[2], held[1] // 2 + 6)
+                held |= {level: sides[level - 1] for level in self.config.rfb_levels[:-1]}
+            regions = {level: around(level, side) for level, side in held.items()}
         decoded = self._decode(maps, landmarks, regions)
         windows = []
         for level in LEVELS:
             features = self._features(level, decoded[level], landmarks, regions.get(level))
-            wanted = around(level, max(maps[-1].shape) if level == COARSEST else window)
+            wanted = around(level, max(maps[-1].shape) if level == COARSEST else sides[level - 1])
             embeddings = self._embed(level, features.within(wanted), landmarks)
             windows.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
         return tuple(windows)
@@ -275,7 +285,7 @@ class LandmarkNetwork(nn.Module):
 
     def _embed(self, level: int, features: ChannelParts, landmarks: Sequence[int]) -> Tensor:
         """Return F_e of a level (equation 5), (B, K, E, rows, columns)."""
-        embedded = shared_conv(ConvWeights.of([self.heads.at(level)]), features)
+        embedded = shared_conv(weights_for([self.heads.at(level)], [], features), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)
 
 

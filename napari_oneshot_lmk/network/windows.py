@@ -73,6 +73,12 @@ class Region:
         size_yx = (rows + 2 * cells, columns + 2 * cells)
         return Region(self.origin_yx - cells, size_yx, self.full_yx)
 
+    def shrink_columns(self, cells: int) -> Region:
+        """Return the region with ``cells`` fewer at either end of each row."""
+        rows, columns = self.size_yx
+        origin_yx = self.origin_yx + self.origin_yx.new_tensor([0, cells])
+        return Region(origin_yx, (rows, columns - 2 * cells), self.full_yx)
+
     def cells(self, axis: int) -> Tensor:
         """Rows (axis 0) or columns (axis 1) of the map, (B, K, n)."""
         steps = torch.arange(self.size_yx[axis], device=self.origin_yx.device)
@@ -85,6 +91,19 @@ class Region:
         )
         mask = rows[..., :, None] & columns[..., None, :]
         return mask[:, :, None].to(like.device, like.dtype)
+
+    def cleared(self, maps: Tensor) -> Tensor:
+        """Return (B, K, C, rows, columns) maps of the region with 0 at cells beyond the map."""
+        # Where that costs no wait for a GPU: nothing to clear, no copy.
+        if self.origin_yx.device.type == "cpu" and self._is_inside:
+            return maps
+        return maps * self.mask(maps)
+
+    @property
+    def _is_inside(self) -> bool:
+        last_yx = self.origin_yx.flatten(0, 1).amax(0).tolist()
+        ends = (o + n <= f for o, n, f in zip(last_yx, self.size_yx, self.full_yx, strict=True))
+        return bool(self.origin_yx.min() >= 0) and all(ends)
 
     def crop(self, maps: Tensor, held: Region | None = None) -> Tensor:
         """Return the cells of (B, K or 1, C, h, w) maps in the region, 0 beyond the map.
@@ -105,7 +124,7 @@ class Region:
         vectors = maps.permute(0, 1, 3, 4, 2).reshape(-1, channels)
         found = vectors.index_select(0, index.flatten())
         found = found.reshape(*index.shape, channels).permute(0, 1, 4, 2, 3)
-        return found * local.mask(found) if held is None else found
+        return local.cleared(found) if held is None else found
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,14 @@ def test_windows_are_slices_of_whole_maps(height, width, ceil, window, kind):
     assert_slices(network, maps, points_of(kind, height, width), window)
 
 
+@pytest.mark.parametrize("kind", ["anywhere", "first corner", "last corner", "edges"])
+@pytest.mark.parametrize("sides", [(24, 15, 9, 5, 9), (1, 1, 1, 1, 1), (22, 3, 7, 1, 1)])
+@pytest.mark.parametrize(("height", "width", "ceil"), SIZES)
+def test_so_they_are_where_each_level_has_its_own_side(height, width, ceil, sides, kind):
+    maps = random_maps(height, width, ceil=ceil)
+    assert_slices(random_network(), maps, points_of(kind, height, width), sides)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_so_they_are_for_every_kind_of_network(layout):
     network = random_network(**layout)
