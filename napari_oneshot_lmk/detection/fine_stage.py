@@ -7,6 +7,7 @@ around the new place; the result is combined with the point that was there befor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.fine_card import FineCard
+from napari_oneshot_lmk.encoders.device import Precision, autocast, resolve_precision
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
@@ -33,6 +35,9 @@ class FineStage(nn.Module):
     template : Geometry
         Of the template's image, which the size of crops refers to.
     """
+
+    precision: Precision = "float32"
+    """That `refined` computes in."""
 
     def __init__(self, card: FineCard, network: CropNetwork, template: Geometry) -> None:
         super().__init__()
@@ -56,6 +61,12 @@ class FineStage(nn.Module):
         network.load_state_dict(state)
         return cls(card, network.requires_grad_(False).eval(), template)
 
+    def in_precision(self, precision: Precision) -> FineStage:
+        """Return the same stage, with the same parameters, that computes in another precision."""
+        stage = copy(self)
+        stage.precision = precision
+        return stage
+
     def forward(self, image: Tensor, points_yx: Tensor, landmarks: Tensor) -> Tensor:
         """Look around points of one image and return where the landmarks are, (K, 2) float32.
 
@@ -73,7 +84,8 @@ class FineStage(nn.Module):
         seen = points_yx.to(image)
         for _ in range(self.card.looks):
             crops = cut_crops(pooled, self.card.factors, seen, self.card.side)
-            seen = seen + soft_argmax(self.network(crops, landmarks), self.card.window)
+            maps = self.network(crops, landmarks).float()
+            seen = seen + soft_argmax(maps, self.card.window)
             seen = seen.clamp_min(-0.5).minimum(last_yx)
         return seen
 
@@ -94,9 +106,10 @@ class FineStage(nn.Module):
             return found
         # As `forward` takes it: in 0..1, in the template's orientation.
         image = encoded.lies.undone(pixels).float() / 255
-        image = image.to(self.network.landmark.weight.device)
+        device = self.network.landmark.weight.device
+        image = image.to(device)
         shape_yx = encoded.prepared.geometry.network_shape_yx
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(device, resolve_precision(device, self.precision)):
             return self.look_again(image, shape_yx, names, found)
 
     def look_again(

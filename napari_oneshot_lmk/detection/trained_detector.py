@@ -88,7 +88,8 @@ class TrainedDetector(Detector):
             )
         self._of_template: FeaturePyramid | None = None
         super().__init__(template, encoder, further=further, upright=upright)
-        self.model, self.fine = model, model.fine
+        self.model = model
+        self.fine = None if model.fine is None else model.fine.in_precision(precision)
         self.method = model.card.method
         self.tuned_on = model.card.training.corrected
         if model.parts:

