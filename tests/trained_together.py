@@ -41,6 +41,7 @@ CURVES: dict[str, dict[str, Any]] = {
     "template": {},
     "patches": {"training__anchor": "patch", "training__together": False, "training__epochs": 1},
     "own norms": {"network__normalisation": "landmark", "training__epochs": 1},
+    "student": {"method": "student", "training__epochs": 1},
     "joint": {"method": "joint", "training__points": 3, "training__epochs": 1},
 }
 """Three images: of two processes, one is left without in the last step of an epoch."""

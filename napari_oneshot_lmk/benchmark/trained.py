@@ -33,6 +33,7 @@ TRAINED_METHODS = {
     "sla": MethodSpec("single", False),  # CC2D-SLA
     "atd": MethodSpec("single", True),  # C-ATD
     "fused": MethodSpec("fused", True),  # C-Adapter
+    "student": MethodSpec("student", True),  # as CC2D's second stage
     "fine": MethodSpec("fused", True, fine=True),  # the same with a fine stage, as C-F2
     "instant-fine": MethodSpec("instant", False, fine=True),
 }

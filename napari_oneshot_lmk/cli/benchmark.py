@@ -45,7 +45,7 @@ def benchmark_folder(
         option(
             "NAME[,NAME...]",
             "instant, vgg19, shipped, template-copy, grey-patches, and those that train first: "
-            "joint, sla, atd, fused, fine, instant-fine. Default: instant.",
+            "joint, sla, atd, fused, student, fine, instant-fine. Default: instant.",
         ),
     ] = None,
     preset: Annotated[

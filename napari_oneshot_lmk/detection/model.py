@@ -35,7 +35,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.config import NetworkConfig
-from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.heatmap_network import Network, build_network
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 DESCRIPTION_FILE = "model.json"
@@ -50,7 +50,7 @@ class Part:
     """One network of a model, with an adapter per landmark or one for all of them."""
 
     landmarks: tuple[str, ...]
-    network: LandmarkNetwork
+    network: Network
 
     def adapters(self, landmarks: tuple[str, ...]) -> list[int]:
         """Return the adapter of each landmark."""
@@ -76,10 +76,10 @@ class Part:
             raise UsageError("adapters and landmarks do not match")
         # On the meta device: a layout that claims terabytes costs nothing to refuse.
         with torch.device("meta"):
-            expected = LandmarkNetwork(sizes).state_dict()
+            expected = build_network(sizes).state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
             raise UsageError("the numbers do not fit the layout")
-        network = LandmarkNetwork(sizes)
+        network = build_network(sizes)
         network.load_state_dict(state)
         return cls(entry.landmarks, network.requires_grad_(False).eval().to(device))
 

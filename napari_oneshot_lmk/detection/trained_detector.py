@@ -25,9 +25,11 @@ from napari_oneshot_lmk.matching.embeddings import (
     local_log_similarity,
     network_log_similarity,
 )
+from napari_oneshot_lmk.matching.heatmaps import heatmap_log_similarity
 from napari_oneshot_lmk.matching.shape import Decided
 from napari_oneshot_lmk.matching.uncertainty import SHARPNESS_OF_MODELS, sharpness_for
 from napari_oneshot_lmk.network.config import STRIDES
+from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork, Network
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 
@@ -35,11 +37,11 @@ from napari_oneshot_lmk.network.network import LandmarkNetwork
 class _AnchoredPart:
     """A network of the model, the rows of its landmarks and their anchor embeddings."""
 
-    network: LandmarkNetwork
+    network: Network
     rows: list[int]
     adapters: list[int]
     anchors: tuple[Tensor, ...]
-    """Per level (M, K, E) of the M templates."""
+    """Per level (M, K, E) of the M templates; none of a network that draws heatmaps."""
 
 
 class TrainedDetector(Detector):
@@ -212,12 +214,14 @@ class TrainedDetector(Detector):
         self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None
     ) -> Tensor:
         maps = [level.float() for level in pyramid.after_pooling.maps]
+        dtype = resolve_precision(self.device, self.precision)
+        if isinstance(part.network, HeatmapNetwork):
+            return heatmap_log_similarity(part.network, maps, part.adapters, dtype)
         shared = (part.network, maps, part.adapters, part.anchors)
         known = self._known[:, part.rows]
         if centres is None:
             return network_log_similarity(*shared, known)
         cells = self.model.card.search_cells
-        dtype = resolve_precision(self.device, self.precision)
         return local_log_similarity(*shared, centres[part.rows], cells, dtype, known)
 
     def _keep(self, templates: list[int]) -> None:
@@ -236,8 +240,11 @@ class TrainedDetector(Detector):
         if not rows:
             return None
         adapters = part.adapters(tuple(self._names[i] for i in rows))
+        if isinstance(part.network, HeatmapNetwork):
+            return _AnchoredPart(part.network, rows, adapters, ())
+        network = part.network
         each = [
-            self._embed(template, part.network, adapters, rows)
+            self._embed(template, network, adapters, rows)
             for template in (self.template, *self.further)
         ]
         anchors = tuple(torch.cat(level) for level in zip(*each, strict=True))

@@ -44,6 +44,9 @@ class NetworkConfig:
     narrow network's work is reading VGG19's 512. 0, as in CC2D: no such convolution."""
     rfb: bool = True
     """Whether levels 3 to 5 have receptive field blocks, as in CC2D."""
+    head: Literal["embeddings", "heatmaps"] = "embeddings"
+    """What it makes of the decoder's maps: embeddings of every level, or a map of each landmark;
+    then without adapters and receptive field blocks."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
@@ -65,6 +68,13 @@ class NetworkConfig:
                 f"there is no normalisation {self.normalisation!r}",
                 remedy=f"choose from {', '.join(get_args(Normalisation))}",
             )
+
+        if self.head not in ("embeddings", "heatmaps"):
+            raise UsageError(f"there is no head {self.head!r}", remedy="embeddings or heatmaps")
+        if self.head == "heatmaps" and (
+            self.adapter_channels or self.rfb or self.normalisation == "landmark"
+        ):
+            raise UsageError("a network that draws heatmaps has no layers of single landmarks")
 
     @property
     def rfb_levels(self) -> tuple[int, ...]:
@@ -106,6 +116,8 @@ class NetworkConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the sizes as plain values."""
         content = asdict(self) | {"encoder_channels": list(self.encoder_channels)}
+        if self.head == "embeddings":
+            del content["head"]  # earlier versions of this program read such a network, too
         # The key of every model that was saved before the field had its name.
         return {"landmarks" if key == "num_landmarks" else key: content[key] for key in content}
 

@@ -102,6 +102,14 @@ class Adapter(nn.Module):
         )
 
 
+def lateral_convs(config: NetworkConfig) -> PerLevel[nn.Conv2d]:
+    """Return the convolutions that the encoder's maps go through first; none at 0 channels."""
+    levels = LEVELS if config.lateral_channels else ()
+    return PerLevel(
+        {i: nn.Conv2d(config.encoder_channels[i - 1], config.lateral_channels, 1) for i in levels}
+    )
+
+
 class LandmarkNetwork(nn.Module):
     """Embeddings of every cell on five levels, for one landmark or for several.
 
@@ -116,10 +124,7 @@ class LandmarkNetwork(nn.Module):
         self.decoder = PerLevel(
             {i: UpBlock(c.concat_channels(i), c.shared_channels(i), *norm) for i in DECODER_LEVELS}
         )
-        lateral = LEVELS if c.lateral_channels else ()
-        self.laterals = PerLevel(
-            {i: nn.Conv2d(c.encoder_channels[i - 1], c.lateral_channels, 1) for i in lateral}
-        )
+        self.laterals = lateral_convs(c)
         self.rfbs = PerLevel(
             {i: RFB(c.decoded_channels(i), c.rfb_channels(i), *norm) for i in c.rfb_levels}
         )

@@ -156,6 +156,8 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
     The image has so many pixels. With ``window``, the two finest levels are computed in
     windows of so many cells a side; otherwise everywhere.
     """
+    if layout.head == "heatmaps":
+        return _heatmap_macs(layout, pixels)
     once, each = 0.0, 0.0
     adapter = layout.adapter_channels
     for level in LEVELS:
@@ -178,6 +180,18 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
         each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
         each += cells * head
     return once + layout.num_landmarks * each
+
+
+def _heatmap_macs(layout: NetworkConfig, pixels: int) -> float:
+    """Multiply-accumulates of a network that draws heatmaps."""
+    weights = 0.0
+    for level in LEVELS:
+        own = layout.encoder_channels[level - 1] * layout.lateral_channels
+        if level < LEVELS[-1]:
+            shared = layout.shared_channels(level)
+            own += 9 * shared * (layout.concat_channels(level) + shared)
+        weights += own / 4**level
+    return pixels * (weights + layout.decoded_channels(1) * layout.num_landmarks / 4)
 
 
 def _rfb_weights(into: int, out: int) -> int:

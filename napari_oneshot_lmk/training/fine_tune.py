@@ -29,6 +29,7 @@ from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ModelError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.augmentation import (
     AugmentedTemplate,
     Copies,
@@ -194,7 +195,7 @@ def fine_tuning_config(**values: Any) -> TrainingConfig:
 
 def check_tunable(model: TrainedModel) -> None:
     """Raise a `ModelError` if a model has no adapters that could be fine-tuned."""
-    if len(model.parts) != 1 or not len(model.parts[0].network.adapters):
+    if len(model.parts) != 1 or not model.parts[0].network.config.adapter_channels:
         raise ModelError(
             f"the model (method {model.card.method}) has no adapters to fine-tune",
             remedy="train one with the method fused",
@@ -226,6 +227,7 @@ class FineTuner(Trainer):
         state = NetworkState.begin(self.task, index, self.channels, none)
         state.network.load_state_dict(self.job.part.network.state_dict())
         state.network.requires_grad_(False)
+        assert isinstance(state.network, LandmarkNetwork)
         trained = state.network.adapters.requires_grad_(True).parameters()
         settings = self.settings
         state.optimiser = torch.optim.Adam(

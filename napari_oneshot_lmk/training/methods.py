@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.config import NetworkConfig
+from napari_oneshot_lmk.network.config import NetworkConfig, Normalisation
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.preset import NetworkSettings, TrainingSettings
@@ -60,6 +60,9 @@ class TrainingMethod:
     """Whether a network has layers for each landmark."""
     self_supervised: ClassVar[bool] = False
     """Whether it learns from random points of patches, without pseudo-labels and template."""
+
+    draws_heatmaps: ClassVar[bool] = False
+    """Whether a network makes a map of each landmark instead of embeddings."""
 
     def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return which landmarks are trained together, in one network per group."""
@@ -168,6 +171,55 @@ class Joint(TrainingMethod):
         return [Batch(SELF_STAGE, chunk, (), ()) for chunk in chunks]
 
 
+class Student(TrainingMethod):
+    """CC2D's second stage: a network that draws where each landmark is, from pseudo-labels."""
+
+    name = "student"
+    description = "one network that draws a map of each landmark, trained on pseudo-labels"
+    paper_name = "CC2D, second stage"
+    draws_heatmaps = True
+
+    def network_config(
+        self, settings: NetworkSettings, encoder_channels: tuple[int, ...], landmarks: int
+    ) -> NetworkConfig:
+        """Return the decoder alone."""
+        norm: Normalisation = "none" if settings.normalisation == "none" else "batch"
+        return NetworkConfig(
+            encoder_channels,
+            landmarks,
+            adapter_channels=0,
+            width=settings.width,
+            normalisation=norm,
+            lateral_channels=settings.lateral_channels,
+            rfb=False,
+            head="heatmaps",
+        )
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """Whole images alone."""
+        return False
+
+    def batches(
+        self,
+        settings: TrainingSettings,
+        random: np.random.Generator,
+        *,
+        images: int,
+        copies: int,
+        landmarks: int,
+        processes: int = 1,
+    ) -> list[Batch]:
+        """Return batches of all landmarks, of images and copies: it draws all maps anyway."""
+        return super().batches(
+            settings.model_copy(update={"together": True}),
+            random,
+            images=images,
+            copies=copies,
+            landmarks=landmarks,
+            processes=processes,
+        )
+
+
 class Instant(TrainingMethod):
     """No network at all: a fine stage follows what detection finds without training."""
 
@@ -185,7 +237,7 @@ class Instant(TrainingMethod):
 
 
 METHODS: dict[str, TrainingMethod] = {
-    method.name: method for method in (Fused(), Single(), Joint(), Instant())
+    method.name: method for method in (Fused(), Single(), Joint(), Student(), Instant())
 }
 
 

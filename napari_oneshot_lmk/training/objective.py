@@ -67,11 +67,10 @@ class Examples:
     weights: Tensor  # (B, K), in the loss
 
 
-class Objective:
-    """Losses of the three kinds of steps of one network.
+class StepObjective:
+    """What the losses of one network's steps have in common: which images and points they read.
 
-    The network is in training mode when `losses` is called, ``rows`` are its landmarks as
-    indices of the template's. It computes in ``dtype``; losses are always float32.
+    ``rows`` are the network's landmarks as indices of the template's.
     """
 
     def __init__(
@@ -79,14 +78,11 @@ class Objective:
         task: TrainingTask,
         encoded: EncodedImages,
         copies: Copies | None,
-        network: LandmarkNetwork,
         rows: Sequence[int],
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self._task, self._encoded, self._copies = task, encoded, copies
-        self._network, self._rows, self._dtype = network, list(rows), dtype
+        self._rows = list(rows)
         self._cache, self._device = encoded.cache, encoded.cache.device
-        self._settings = task.preset.loss
         self._copied: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
 
     def losses(
@@ -97,18 +93,7 @@ class Objective:
         The batch is what all processes read together, the labels are those of this epoch; the
         generator, on the CPU, is for patches and points.
         """
-        if self._task.method.self_supervised:
-            return {batch.stage: self._self_supervised(batch.images, generator)}
-        examples: dict[str, Examples] = {}
-        for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images)):
-            if indices:
-                examples[stage] = self._examples(stage, indices, batch.landmarks, labels)
-        if self._task.preset.training.anchor == "patch":
-            return {
-                stage: self._against_patches(shown, batch.landmarks, generator)
-                for stage, shown in examples.items()
-            }
-        return self._against_template(examples, batch.landmarks)
+        raise NotImplementedError
 
     def _examples(
         self, stage: str, indices: tuple[int, ...], landmarks: Sequence[int], labels: PseudoLabels
@@ -141,6 +126,44 @@ class Objective:
         points, inside = zip(*(self._copied[index] for index in indices), strict=True)
         keys = [self._copies.key(index) for index in indices]
         return keys, np.stack(points)[:, rows], np.stack(inside)[:, rows]
+
+
+class Objective(StepObjective):
+    """Contrastive losses of the three kinds of steps of one network.
+
+    The network is in training mode when `losses` is called. It computes in ``dtype``; losses are
+    always float32.
+    """
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        encoded: EncodedImages,
+        copies: Copies | None,
+        network: LandmarkNetwork,
+        rows: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(task, encoded, copies, rows)
+        self._network, self._dtype = network, dtype
+        self._settings = task.preset.loss
+
+    def losses(
+        self, batch: Batch, labels: PseudoLabels, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the loss of each stage, see `StepObjective.losses`."""
+        if self._task.method.self_supervised:
+            return {batch.stage: self._self_supervised(batch.images, generator)}
+        examples: dict[str, Examples] = {}
+        for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images)):
+            if indices:
+                examples[stage] = self._examples(stage, indices, batch.landmarks, labels)
+        if self._task.preset.training.anchor == "patch":
+            return {
+                stage: self._against_patches(shown, batch.landmarks, generator)
+                for stage, shown in examples.items()
+            }
+        return self._against_template(examples, batch.landmarks)
 
     def _against_template(
         self, examples: dict[str, Examples], landmarks: Sequence[int]

@@ -195,6 +195,14 @@ class TrainingSettings(Section):
     )
 
 
+class StudentSettings(Section):
+    """The method that draws a map of each landmark (student)."""
+
+    target_sd_cells: PositiveFloat = _setting(
+        1.0, "of the Gaussian about a label, in cells of two network pixels"
+    )
+
+
 class FineSettings(Section):
     """The fine stage: a small network that looks again, around each point."""
 
@@ -274,6 +282,7 @@ class Preset(Section):
     labels: LabelSettings = LabelSettings()
     detection: DetectionSettings = DetectionSettings()
     training: TrainingSettings = TrainingSettings()
+    student: StudentSettings = StudentSettings()
     fine: FineSettings = FineSettings()
 
     @model_validator(mode="after")

@@ -16,7 +16,9 @@ from napari_oneshot_lmk.matching.embeddings import (
     local_log_similarity,
     network_log_similarity,
 )
+from napari_oneshot_lmk.matching.heatmaps import heatmap_log_similarity
 from napari_oneshot_lmk.matching.shape import ShapeModel
+from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork, Network
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, EncodedImages
@@ -157,7 +159,7 @@ def instant_labels(encoded: EncodedImages) -> PseudoLabels:
     return PseudoLabels(found, _residuals(encoded.shape, found, expected))
 
 
-def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
+def adapters_of(network: Network, count: int) -> list[int]:
     """Adapters of a network's landmarks in order: one each, or the only one for all."""
     return [0] * count if network.config.num_landmarks == 1 else list(range(count))
 
@@ -178,7 +180,7 @@ def _template_embeddings(
 def infer_pseudo_labels(
     task: TrainingTask,
     encoded: EncodedImages,
-    network: LandmarkNetwork,
+    network: Network,
     rows: Sequence[int],
     labels: PseudoLabels,
     dtype: torch.dtype = torch.float32,
@@ -191,13 +193,17 @@ def infer_pseudo_labels(
     """
     settings, device = task.preset.detection, encoded.cache.device
     rows, adapters = list(rows), adapters_of(network, len(rows))
-    with torch.inference_mode():
-        anchors = _template_embeddings(task, encoded, network, rows)
+    anchors: tuple[Tensor, ...] = ()
+    if isinstance(network, LandmarkNetwork):
+        with torch.inference_mode():
+            anchors = _template_embeddings(task, encoded, network, rows)
 
     def infer(index: int) -> tuple[Array, Array]:
         maps = encoded.cache.batch([encoded.images[index].sha256])
         known, start = torch.from_numpy(labels.points_yx[index]), None
-        if settings.search_cells:
+        if isinstance(network, HeatmapNetwork):
+            seen = heatmap_log_similarity(network, maps, adapters, dtype)
+        elif settings.search_cells:
             places = known[rows].float().to(device)
             cells = settings.search_cells
             seen = local_log_similarity(network, maps, adapters, anchors, places, cells, dtype)

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_image
-from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.heatmap_network import Network, build_network
 from napari_oneshot_lmk.training.checkpoint import KeptNetwork, pack, unpack
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
@@ -49,7 +49,7 @@ class NetworkState:
 
     index: int
     rows: tuple[int, ...]  # its landmarks, as indices of the template's
-    network: LandmarkNetwork
+    network: Network
     optimiser: torch.optim.Adam
     labels: PseudoLabels  # of the running epoch
     epoch: int = 0  # epochs that have ended
@@ -179,13 +179,13 @@ def significantly_worse(
     return bool(difference.mean() > chance)
 
 
-def _new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
+def _new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> Network:
     """Make a network of a task for the encoder's five maps, with random parameters."""
     landmarks = len(task.landmark_groups[index])
     config = task.method.network_config(task.preset.network, channels, landmarks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.config.seed * 1009 + index)
-        return LandmarkNetwork(config)
+        return build_network(config)
 
 
 def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
@@ -313,7 +313,7 @@ def _model_card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
         anchor=task.method.detection_anchor(preset.training),
         patch_px=preset.patch.size,
         instant_share=preset.detection.instant_share,
-        search_cells=preset.detection.search_cells,
+        search_cells=0 if task.method.draws_heatmaps else preset.detection.search_cells,
         training=Training(
             images=len(task.images),
             epoch=epoch,

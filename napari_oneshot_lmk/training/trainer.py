@@ -22,6 +22,8 @@ from napari_oneshot_lmk.encoders.device import (
     resolve_precision,
 )
 from napari_oneshot_lmk.errors import TrainingError
+from napari_oneshot_lmk.network.config import NetworkConfig
+from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork
 from napari_oneshot_lmk.training.augmentation import Copies, TemplateAugmentation
 from napari_oneshot_lmk.training.checkpoint import (
     SECONDS_BETWEEN_CHECKPOINTS,
@@ -34,8 +36,9 @@ from napari_oneshot_lmk.training.dataset import list_names
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
 from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
+from napari_oneshot_lmk.training.heatmap_objective import HeatmapObjective
 from napari_oneshot_lmk.training.methods import Batch
-from napari_oneshot_lmk.training.objective import Objective, StepLosses
+from napari_oneshot_lmk.training.objective import Objective, StepLosses, StepObjective
 from napari_oneshot_lmk.training.pseudo_labels import (
     PseudoLabels,
     infer_pseudo_labels,
@@ -197,20 +200,28 @@ class Trainer:
                 yield state.ended
         if state.processes != self.task.group.size:
             yield self._regroup(state)
-        objective = Objective(
-            self.task, self.encoded, self.copies, state.network, state.rows, self.dtype
-        )
+        objective = self._objective(state)
         losses_of = self.task.group.average_gradients(
             state.network,
             objective.losses,
             # Adapters of landmarks that a step does not see have no gradient.
-            find_unused=len(state.network.adapters) > 1 and not self.settings.together,
+            find_unused=self._leaves_adapters_out(state.network.config),
         )
         while state.epoch < self.settings.epochs and not self.should_stop():
             yield from self._train_epoch(state, losses_of)
         if self.should_stop() and not state.best:
             # Stopped within the first epoch: better this network than none.
             state.keep()
+
+    def _objective(self, state: NetworkState) -> StepObjective:
+        data, network = (self.task, self.encoded, self.copies), state.network
+        if isinstance(network, HeatmapNetwork):
+            return HeatmapObjective(*data, network, state.rows, self.dtype)
+        return Objective(*data, network, state.rows, self.dtype)
+
+    def _leaves_adapters_out(self, layout: NetworkConfig) -> bool:
+        several = layout.adapter_channels > 0 and layout.num_landmarks > 1
+        return several and not self.settings.together
 
     def _train_epoch(self, state: NetworkState, losses_of: StepLosses) -> Iterator[Event]:
         """Train-Template and Train-PL, Infer-PL (paper, section 2.1), selection."""

@@ -23,6 +23,7 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.encoded_image import EncodedImage, encode_images
 from napari_oneshot_lmk.evaluation.plots import COLOURS, new_figure
 from napari_oneshot_lmk.imaging.image import PreparedImage
+from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 from phantoms.generator import generate
 
@@ -116,6 +117,7 @@ class _Parts:
         maps = [level.float() for level in pyramid.after_pooling.maps]
         times[CC2D, one] = spent + self.seconds(lambda: self.published(maps))
         network = self.paper.model.parts[0].network
+        assert isinstance(network, LandmarkNetwork)
         times[PLAIN, one] = LANDMARKS * self.seconds(
             lambda: plain_landmark(network, self.encoder, pixels, 0, self.anchors)
         )

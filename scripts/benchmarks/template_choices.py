@@ -20,6 +20,7 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
 from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, Descriptors, log_similarity
 from napari_oneshot_lmk.network.config import STRIDES
+from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.windows import Region
 
 Floats = NDArray[np.float64]
@@ -95,6 +96,7 @@ class TemplateChoices:
         if part.rows != list(range(len(detector._names))):
             raise ValueError("the model has to know every landmark, in one network")
         maps = [level.float() for level in pyramid.after_pooling.maps]
+        assert isinstance(part.network, LandmarkNetwork)
         levels = part.network.embed_images(maps, part.adapters)
         found: list[Tensor] = []
         indices = list(self._rows)

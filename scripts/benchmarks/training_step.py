@@ -14,6 +14,7 @@ from benchmarks.plain_step import plain_loss
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.imaging.transforms import prepare_image
+from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import Inspection
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
@@ -103,6 +104,7 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
     labels = initial_labels(task, encoded)
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
     state = NetworkState.begin(task, 0, channels, labels)
+    assert isinstance(state.network, LandmarkNetwork)
     # Batch statistics depend on what is computed together, so both steps take the
     # running ones; gradients flow as in training.
     state.network.eval()

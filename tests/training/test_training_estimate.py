@@ -99,3 +99,5 @@ def test_a_longer_training_is_estimated_to_take_longer():
     one = seconds(method="single", landmarks=("menton",))
     assert one < normal < seconds(method="single")
     assert seconds(template_stage=False) < normal
+    # Its finest level is computed everywhere, but once for all landmarks.
+    assert one < seconds(method="student") < seconds(method="single")

@@ -146,7 +146,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads((folder / "result.json").read_text()))
 
 
-@pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
+@pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint", "student"])
 def test_two_learn_as_one_with_twice_the_batch(played, name):
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
     assert len(one["steps"]) == len(leader["steps"]) >= 2
