@@ -115,11 +115,11 @@ def _events(chosen: argparse.Namespace, dataset: Dataset) -> Iterator[Event]:
             method=spec.method,
             preset=preset,
             template_stage=spec.template_stage,
-            spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
             seed=chosen.seed,
             encoder_weights=chosen.encoder_weights,
         ),
         previews=[dataset.file_of(name).path for name in dataset.test[:: chosen.every]],
+        spacings_mm_yx=dataset.spacings_mm_yx(dataset.train),
     )
 
 

@@ -108,9 +108,9 @@ def trained_method(
         template_stage=spec.template_stage,
         fine=spec.fine,
         seed=options.seed,
-        spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
     )
-    for event in train(template, images, run, config, encoder=encoder):
+    spacings = dataset.spacings_mm_yx(dataset.train)
+    for event in train(template, images, run, config, encoder=encoder, spacings_mm_yx=spacings):
         options.listen(event)
     peak = own_peak_mb()
     model = TrainedModel.load(run)

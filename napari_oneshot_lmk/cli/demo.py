@@ -46,11 +46,12 @@ def _train_on_samples(part: _Shown, encoder: Encoder, run: Path) -> Report:
 
     dataset, names = part.dataset, part.dataset.others
     preset = Preset.load("laptop").changed(SHORT)
-    config = TrainingConfig(preset=preset, spacing_mm_yx=dataset.spacing_mm_yx(names[0]))
+    config, spacings = TrainingConfig(preset=preset), dataset.spacings_mm_yx(names)
     files = [dataset.file_of(name) for name in names]
     with counting_bar("Training a fused model on them") as advance:
         advance(0, preset.training.epochs)
-        for event in train(part.template, files, run, config, encoder=encoder):
+        events = train(part.template, files, run, config, encoder=encoder, spacings_mm_yx=spacings)
+        for event in events:
             if isinstance(event, Stepped) and event.step == event.steps:
                 advance(event.epoch, event.epochs)
     detector = TrainedDetector.from_model(TrainedModel.load(run), encoder=encoder)

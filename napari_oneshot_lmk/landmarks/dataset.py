@@ -134,6 +134,11 @@ class Dataset:
             spacing = spacing.get(name)
         return checked_spacing(spacing)
 
+    def spacings_mm_yx(self, names: Iterable[str]) -> dict[str, tuple[float, float]]:
+        """Return those of images that do not say it themselves."""
+        each = {name: self.spacing_mm_yx(name) for name in names}
+        return {name: spacing for name, spacing in each.items() if spacing is not None}
+
     def template(self) -> Template:
         """Read the template image and join it with its landmarks."""
         from napari_oneshot_lmk.imaging.reader import read_image

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,10 +155,18 @@ class Inspection:
         What the images are compared with; those that show it are left out.
     spacing_mm_yx : float or pair of float, optional
         Overrides what the files say.
+    spacings_mm_yx : mapping, optional
+        The same for single images by name, where ``spacing_mm_yx`` is not given.
     """
 
-    def __init__(self, template: Template, spacing_mm_yx: Spacing | None = None) -> None:
+    def __init__(
+        self,
+        template: Template,
+        spacing_mm_yx: Spacing | None = None,
+        spacings_mm_yx: Mapping[str, Spacing] = MappingProxyType({}),
+    ) -> None:
         self._template, self._spacing_mm_yx = template, spacing_mm_yx
+        self._spacings_mm_yx = spacings_mm_yx
         self._template_thumbnail = _thumbnail(template.image)
         self._usable: list[TrainingImage] = []
         self._thumbnails: list[Thumbnail] = []
@@ -169,7 +178,8 @@ class Inspection:
     def inspect(self, file: ImageFile) -> None:
         """Read an image; errors and warnings are part of the result."""
         try:
-            image = read_image(file.path, spacing_mm_yx=self._spacing_mm_yx)
+            spacing = self._spacing_mm_yx or self._spacings_mm_yx.get(file.name)
+            image = read_image(file.path, spacing_mm_yx=spacing)
             thumbnail = _thumbnail(image)
         except OneshotError as error:
             self._failed.append(error.about(file.path))

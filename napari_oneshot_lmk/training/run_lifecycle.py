@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -211,15 +211,17 @@ def inspect_images(
     files: Sequence[ImageFile],
     template: Template,
     spacing_mm_yx: tuple[float, float] | None,
+    spacings_mm_yx: Mapping[str, tuple[float, float]],
     should_stop: Callable[[], bool],
 ) -> Generator[Event, None, TrainingSet | None]:
     """Read all images once, and record them or compare them with the record.
 
-    The run was opened by this process; ``should_stop`` is called before each image. Yields
-    progress and warnings; returns the images of the run, None if asked to stop. Raises
-    `UsageError` if no image can be used, `ImageError` if images are missing or have changed.
+    The run was opened by this process; spacings are those of `Inspection`; ``should_stop`` is
+    called before each image. Yields progress and warnings; returns the images of the run, None if
+    asked to stop. Raises `UsageError` if no image can be used, `ImageError` if images are missing
+    or have changed.
     """
-    inspection = Inspection(template, spacing_mm_yx)
+    inspection = Inspection(template, spacing_mm_yx, spacings_mm_yx)
     for done, image in enumerate(files, start=1):
         if should_stop():
             return None

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import platform
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OneshotError, TrainingError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.distributed.group import (
     ALONE,
     ProcessGroup,
@@ -53,6 +56,7 @@ def train(
     fetching: Callable[[int, int], None] | None = None,
     strategy: Strategy | None = None,
     group: ProcessGroup = ALONE,
+    spacings_mm_yx: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
 
@@ -82,6 +86,9 @@ def train(
     group : ProcessGroup
         Processes that do the same at the same time, inside `ProcessGroup.connected`: only the
         main one writes the run, the others yield the same events.
+    spacings_mm_yx : mapping
+        Of single images by name, as a data set's description gives them; where the configuration
+        has a spacing, that is the one of all.
 
     Yields
     ------
@@ -101,7 +108,9 @@ def train(
 
     def events(run: RunFolder) -> Iterator[Event]:
         given = encoder or load_encoder(group, config, fetching)
-        yield from _events(run, template, images, config, given, should_stop, strategy, group)
+        spacings = (config.spacing_mm_yx, spacings_mm_yx)
+        inspect = partial(inspect_images, run, images, template, *spacings)
+        yield from _events(run, template, inspect, config, given, should_stop, strategy, group)
 
     if not group.is_main:
         if group.from_main(None) is None:
@@ -141,7 +150,7 @@ def _on_gpu(config: TrainingConfig, group: ProcessGroup) -> bool:
 def _events(
     run: RunFolder,
     template: Template,
-    images: Sequence[ImageFile],
+    inspect: Callable[[Callable[[], bool]], Generator[Event, None, TrainingSet | None]],
     config: TrainingConfig,
     encoder: Encoder,
     should_stop: Callable[[], bool],
@@ -178,8 +187,7 @@ def _events(
     def stopped() -> bool:
         return group.any(asked())
 
-    found = inspect_images(run, images, template, config.spacing_mm_yx, asked)
-    usable = yield from share_images(group, found)
+    usable = yield from share_images(group, inspect(asked))
     if usable is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"

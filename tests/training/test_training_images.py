@@ -192,6 +192,20 @@ def test_other_spacing_is_a_change(folder, template):
     assert len(unknown.changed_since(before.usable)) == 3
 
 
+def test_single_images_may_have_a_spacing_of_their_own(folder, template):
+    def spacings(**given):
+        inspection = Inspection(template, **given)
+        for file in find_images([folder]):
+            inspection.inspect(file)
+        return {i.name: i.spacing_mm_yx for i in inspection.result().usable}
+
+    own = {"1.png": (0.2, 0.2), "2.png": (0.4, 0.3)}
+    each = spacings(spacings_mm_yx=own)
+    assert each.pop("10.png") is None
+    assert each == own
+    assert set(spacings(spacing_mm_yx=0.1, spacings_mm_yx=own).values()) == {(0.1, 0.1)}
+
+
 def test_image_is_read_again_as_it_was(folder, template):
     found = inspected(folder, template, spacing_mm_yx=0.3)
     image = found.read(found.usable[1])
