@@ -94,8 +94,10 @@ class Region:
 
     def cleared(self, maps: Tensor) -> Tensor:
         """Return (B, K, C, rows, columns) maps of the region with 0 at cells beyond the map."""
-        # Where that costs no wait for a GPU: nothing to clear, no copy.
-        if self.origin_yx.device.type == "cpu" and self._is_inside:
+        # Nothing to clear, no copy: known without waiting for a GPU, and not where TorchScript is
+        # recorded, which is to clear for all points.
+        known = self.origin_yx.device.type == "cpu" and torch._C._get_tracing_state() is None
+        if known and self._is_inside:
             return maps
         return maps * self.mask(maps)
 

@@ -78,6 +78,26 @@ def test_so_they_are_where_each_level_has_its_own_side(height, width, ceil, side
     assert_slices(random_network(), maps, points_of(kind, height, width), sides)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_what_is_recorded_holds_for_points_anywhere():
+    network = random_network().requires_grad_(False)
+    maps = random_maps(192, 224, batch=1)
+
+    class Windows(torch.nn.Module):
+        def forward(self, points):
+            windows = network.embed_windows(maps, LANDMARKS, points, (16, 11, 7, 5, 7))
+            return tuple(window.embeddings for window in windows)
+
+    with torch.no_grad():
+        # In the middle no window needs padding, in the corner all do.
+        middle = torch.full((1, 3, 2), 100.0)
+        recorded = torch.jit.trace(Windows(), (middle,), check_trace=False)
+        for points in (middle, torch.zeros(1, 3, 2), torch.full((1, 3, 2), 191.0)):
+            for found, expected in zip(recorded(points), Windows()(points), strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_so_they_are_for_every_kind_of_network(layout):
     network = random_network(**layout)
