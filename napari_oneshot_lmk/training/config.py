@@ -195,6 +195,15 @@ class TrainingConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_labels(self) -> TrainingConfig:
+        if self.initial_labels == "random" and self.training_method.draws_heatmaps:
+            raise UsageError(
+                f"the method {self.method} learns nothing from random first points",
+                remedy="leave --initial-labels out, or choose another method",
+            )
+        return self
+
     @property
     def training_method(self) -> TrainingMethod:
         """What the method's name stands for."""

@@ -140,10 +140,11 @@ class PseudoLabels:
 def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
     """Labels before the first epoch: found by instant detection, or random.
 
-    Random ones lie anywhere in the frame, as published (ambiguity 17 of docs/method.md).
+    Random ones lie anywhere in the frame, as published (ambiguity 17 of docs/method.md). A network
+    that draws heatmaps has nothing but its labels to learn from: it begins with found ones.
     """
     instant = instant_labels(encoded)
-    if task.preset.labels.initial == "instant":
+    if task.preset.labels.initial == "instant" or task.method.draws_heatmaps:
         return instant
     random = random_stream(task.config.seed, Stream.LABELS)
     shape_yx = task.template.image.geometry.network_shape_yx

@@ -26,6 +26,7 @@ from napari_oneshot_lmk.matching.heatmaps import ELSEWHERE, cell_targets, log_he
 from napari_oneshot_lmk.matching.peaks import find_peaks
 from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork, build_network
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Stepped
 from napari_oneshot_lmk.training.fine_tune import check_tunable
 from napari_oneshot_lmk.training.first_pass import encode_images
@@ -176,6 +177,16 @@ def test_killed_within_an_epoch_it_ends_as_if_it_had_not_been(tmp_path):
     list(fit(task, kept))
     own, other = (model.model.parts[0].network.state_dict() for model in (kept, whole))
     assert all(torch.equal(own[key], other[key]) for key in other)
+
+
+def test_it_begins_with_labels_that_were_found_whatever_the_preset(tmp_path):
+    task = on_small_grid(tmp_path, "student", labels__initial="random")
+    trainer = Trainer(task, Kept(), lambda: False)
+    list(encode_images(task, trainer.encoded, trainer.copies))
+    found = instant_labels(trainer.encoded)
+    assert np.array_equal(trainer.new_state(0).labels.points_yx, found.points_yx)
+    with pytest.raises(UsageError, match="student learns nothing from random first points"):
+        TrainingConfig(method="student", initial_labels="random")
 
 
 def test_it_has_no_adapters_to_fine_tune(tmp_path):
