@@ -185,8 +185,7 @@ class Detector:
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the descriptors of the template's landmarks, (N, C) by a name per level."""
-        vectors = self._descriptors[0].vectors
-        return {f"instant_{level}": each for level, each in enumerate(vectors)}
+        return {f"instant_{i}": each for i, each in enumerate(self._descriptors[0].vectors)}
 
     def _encoded(self, template: Template) -> FeaturePyramid:
         return self._encoder(prepare_image(template.image, self.device))
@@ -335,8 +334,9 @@ class Detector:
         clarity is 1 where a point that a person has placed says where the body lies.
         """
         stride = min(level.stride for level in pyramid.levels)
-        maps, all_alike = self._maps(pyramid, decided)
-        found, expectation, posterior = self.shape.fit(maps, stride, decided=decided)
+        maps, all_alike, start = self._maps(pyramid, decided)
+        fitted = self.shape.fit(maps, stride, start_yx=start, decided=decided)
+        found, expectation, posterior = fitted
         confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
         similar = similarity_at(pyramid, self._descriptors, self._known, found)
         seen = (posterior, found, expectation, self.shape, stride, similar)
@@ -356,10 +356,10 @@ class Detector:
 
     def _maps(
         self, pyramid: FeaturePyramid, decided: Decided | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the maps of `log_maps`, and maps that compare all places of an image alike."""
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the maps of `log_maps`, some that compare all places alike, where to start."""
         maps = combine_templates(log_similarities(pyramid, self._descriptors), self._known)
-        return maps, maps
+        return maps, maps, None
 
     @property
     def _sharpness_of_each(self) -> Tensor:

@@ -185,11 +185,13 @@ class TrainedDetector(Detector):
 
     def _maps(
         self, pyramid: FeaturePyramid, decided: Decided | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the maps of the trained network plus a share of those of `Detector`.
 
         The two err in different places. Where the network looks near a first solution only,
-        those of `Detector` alone compare all places alike.
+        those of `Detector` alone compare all places alike, and points are looked for from that
+        solution, as in Infer-PL: no whole-body poses are tried again. Where a person has decided
+        on points they are.
         """
         if not self._parts:
             return super()._maps(pyramid)
@@ -199,8 +201,8 @@ class TrainedDetector(Detector):
         if complete and not card.instant_share and not card.search_cells:
             maps = [self._network_maps(part, pyramid) for part in self._parts]
             whole = torch.cat(maps)[np.argsort(rows)]
-            return whole, whole
-        base, _ = super()._maps(pyramid)
+            return whole, whole, None
+        base, _, _ = super()._maps(pyramid)
         centres = None
         if card.search_cells:
             centres = self.shape.fit_points(base, STRIDES[0], decided=decided)[0].to(base.device)
@@ -208,7 +210,9 @@ class TrainedDetector(Detector):
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)
             mixed[part.rows] = trained + card.instant_share * base[part.rows]
-        return mixed, (mixed if centres is None else base)
+        if centres is None:
+            return mixed, mixed, None
+        return mixed, base, (centres.cpu() if decided is None else None)
 
     def _network_maps(
         self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None

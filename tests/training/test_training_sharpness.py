@@ -32,8 +32,8 @@ class Sharper(TrainedDetector):
     """Sees what instant detection sees, three times as sharp."""
 
     def _maps(self, pyramid, decided=None):
-        maps, alike = super(TrainedDetector, self)._maps(pyramid)
-        return 3 * maps, 3 * alike
+        maps, alike, _ = super(TrainedDetector, self)._maps(pyramid)
+        return 3 * maps, 3 * alike, None
 
 
 def task_and_model(folder):
@@ -57,10 +57,10 @@ def test_landmarks_that_are_left_to_instant_detection_do_not_count(tmp_path, mon
 
     class PartlySharper(TrainedDetector):
         def _maps(self, pyramid, decided=None):
-            maps, alike = super(TrainedDetector, self)._maps(pyramid)
+            maps, alike, _ = super(TrainedDetector, self)._maps(pyramid)
             factors = torch.ones(len(maps), 1, 1)
             factors[self.trained_rows] = 3
-            return factors * maps, factors * alike
+            return factors * maps, factors * alike, None
 
     monkeypatch.setattr(sharpness, "TrainedDetector", PartlySharper)
     instant = Detector(task.template, task.encoder).sharpness
