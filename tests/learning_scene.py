@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, SPACING_MM, save_image, scene, view
 
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
@@ -128,6 +130,16 @@ def train(
         should_stop=should_stop,
         **more,
     )
+
+
+def assert_found(detector: Detector, task: TrainingTask, within_px: float = 4) -> None:
+    """All landmarks lie about where each image shows them."""
+    for image in task.images.usable:
+        detector.set_image(task.images.read(image))
+        found = detector.detect()
+        for name, yx in POINTS.items():
+            off = np.subtract(found[name].position_yx, np.add(yx, SHIFTS[image.name]))
+            assert np.hypot(*off) < within_px, (image.name, name)
 
 
 class Kept:

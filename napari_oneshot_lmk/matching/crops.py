@@ -80,12 +80,24 @@ def gaussian_targets(offsets_yx: Tensor, side: int, sd_px: float | Tensor) -> Te
     Offsets are from the crop's centre, in its pixels, as is the standard deviation, one for all
     or (B,).
     """
-    if isinstance(sd_px, Tensor):
-        sd_px = sd_px[:, None, None]
-    steps = torch.arange(side, dtype=offsets_yx.dtype, device=offsets_yx.device) - (side - 1) / 2
-    along = -0.5 * ((steps - offsets_yx[..., None]) / sd_px) ** 2  # (B, 2, side)
-    rows, columns = along.softmax(-1).unbind(1)
-    return rows[:, :, None] * columns[:, None, :]
+    return gaussian_maps(offsets_yx + (side - 1) / 2, (side, side), sd_px)
+
+
+def gaussian_maps(cells_yx: Tensor, shape_yx: Sequence[int], sd: float | Tensor) -> Tensor:
+    """Return maps (..., h, w) with sum 1: a Gaussian about each of (..., 2) points, in cells.
+
+    Its standard deviation is one for all, or (...).
+    """
+    sd = sd[..., None] if isinstance(sd, Tensor) else sd
+    rows, columns = (
+        (-0.5 * ((_steps(length, cells_yx) - cells_yx[..., axis, None]) / sd) ** 2).softmax(-1)
+        for axis, length in enumerate(shape_yx)
+    )
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def _steps(count: int, like: Tensor) -> Tensor:
+    return torch.arange(count, dtype=like.dtype, device=like.device)
 
 
 def soft_argmax(maps: Tensor, window: int) -> Tensor:

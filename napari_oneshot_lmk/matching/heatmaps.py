@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.device import autocast
+from napari_oneshot_lmk.matching.crops import gaussian_maps
 from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork
 
@@ -54,9 +55,4 @@ def heatmap_log_similarity(
 
 def cell_targets(points_yx: Tensor, shape_yx: Sequence[int], sd_cells: float) -> Tensor:
     """Return maps (..., h, w) with sum 1: a Gaussian about each (..., 2) point, network pixels."""
-    along: list[Tensor] = []
-    for axis, length in enumerate(shape_yx):
-        cells = torch.arange(length, dtype=points_yx.dtype, device=points_yx.device)
-        centre = (points_yx[..., axis, None] + 0.5) / STRIDES[0] - 0.5
-        along.append((-0.5 * ((cells - centre) / sd_cells) ** 2).softmax(-1))
-    return along[0][..., :, None] * along[1][..., None, :]
+    return gaussian_maps((points_yx + 0.5) / STRIDES[0] - 0.5, shape_yx, sd_cells)

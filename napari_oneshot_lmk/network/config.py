@@ -11,6 +11,9 @@ from napari_oneshot_lmk.errors import UsageError
 Normalisation = Literal["batch", "landmark", "none"]
 """Of the shared layers: one batch norm for all landmarks, one per landmark, or none."""
 
+Head = Literal["embeddings", "heatmaps"]
+"""What a network makes of the decoder's maps."""
+
 LEVELS = (1, 2, 3, 4, 5)
 """Fine to coarse: level i has stride 2**i."""
 STRIDES = tuple(2**level for level in LEVELS)
@@ -44,7 +47,7 @@ class NetworkConfig:
     narrow network's work is reading VGG19's 512. 0, as in CC2D: no such convolution."""
     rfb: bool = True
     """Whether levels 3 to 5 have receptive field blocks, as in CC2D."""
-    head: Literal["embeddings", "heatmaps"] = "embeddings"
+    head: Head = "embeddings"
     """What it makes of the decoder's maps: embeddings of every level, or a map of each landmark;
     then without adapters and receptive field blocks."""
 
@@ -68,9 +71,10 @@ class NetworkConfig:
                 f"there is no normalisation {self.normalisation!r}",
                 remedy=f"choose from {', '.join(get_args(Normalisation))}",
             )
-
-        if self.head not in ("embeddings", "heatmaps"):
-            raise UsageError(f"there is no head {self.head!r}", remedy="embeddings or heatmaps")
+        if self.head not in get_args(Head):
+            raise UsageError(
+                f"there is no head {self.head!r}", remedy=f"choose from {', '.join(get_args(Head))}"
+            )
         if self.head == "heatmaps" and (
             self.adapter_channels or self.rfb or self.normalisation == "landmark"
         ):

@@ -47,7 +47,7 @@ class CropNetwork(nn.Module):
         S is a multiple of `STRIDE`.
         """
         if not self.training:
-            # A third faster on a processor, to the last digits the same; training in bf16 is not.
+            # Faster on a processor, to the last digits the same; training in bf16 is not.
             crops = crops.contiguous(memory_format=torch.channels_last)
         maps = [self.first(crops)]
         for down in self.down:

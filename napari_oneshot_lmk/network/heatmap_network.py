@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import (
     COARSEST,
     DECODER_LEVELS,
@@ -19,6 +19,7 @@ from napari_oneshot_lmk.network.network import (
     PerLevel,
     UpBlock,
     lateral_convs,
+    read_maps,
 )
 
 
@@ -48,11 +49,7 @@ class HeatmapNetwork(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits (B, N, h, w) from the encoder's maps (B, C, h, w), fine to coarse."""
-        if len(maps) != len(LEVELS):
-            raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
-        read = [one_map.to(self.heatmaps.weight.dtype) for one_map in maps]
-        if self.laterals:
-            read = [self.laterals.at(i)(one) for i, one in zip(LEVELS, read, strict=True)]
+        read = read_maps(maps, self.laterals, self.heatmaps.weight.dtype)
         decoded = read[COARSEST - 1]
         for level in reversed(DECODER_LEVELS):
             decoded = self.decoder.at(level)(read[level - 1], decoded)

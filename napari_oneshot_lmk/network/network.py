@@ -110,6 +110,18 @@ def lateral_convs(config: NetworkConfig) -> PerLevel[nn.Conv2d]:
     )
 
 
+def read_maps(
+    maps: Sequence[Tensor], laterals: PerLevel[nn.Conv2d], dtype: torch.dtype
+) -> list[Tensor]:
+    """Convert the encoder's five maps to ``dtype``, and bring them to the lateral channels."""
+    if len(maps) != len(LEVELS):
+        raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
+    read = [one_map.to(dtype) for one_map in maps]
+    if not laterals:
+        return read
+    return [laterals.at(i)(one_map) for i, one_map in zip(LEVELS, read, strict=True)]
+
+
 class LandmarkNetwork(nn.Module):
     """Embeddings of every cell on five levels, for one landmark or for several.
 
@@ -247,13 +259,7 @@ class LandmarkNetwork(nn.Module):
 
     def _read(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Convert the encoder's maps, and bring them to the lateral channels."""
-        if len(maps) != len(LEVELS):
-            raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
-        dtype = self.heads.at(COARSEST).weight.dtype
-        read = [one_map.to(dtype) for one_map in maps]
-        if not self.laterals:
-            return read
-        return [self.laterals.at(i)(one_map) for i, one_map in zip(LEVELS, read, strict=True)]
+        return read_maps(maps, self.laterals, self.heads.at(COARSEST).weight.dtype)
 
     def _decode(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], regions: Mapping[int, Region]

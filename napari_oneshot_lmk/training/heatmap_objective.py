@@ -2,67 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.matching.heatmaps import cell_targets
 from napari_oneshot_lmk.network.heatmap_network import HeatmapNetwork
-from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
-from napari_oneshot_lmk.training.augmentation import Copies
-from napari_oneshot_lmk.training.first_pass import EncodedImages
-from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE, Batch
+from napari_oneshot_lmk.training.methods import Batch
 from napari_oneshot_lmk.training.objective import Examples, StepObjective
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
-from napari_oneshot_lmk.training.task import TrainingTask
 
 
-class HeatmapObjective(StepObjective):
+class HeatmapObjective(StepObjective[HeatmapNetwork]):
     """Cross-entropy between where a network sees the landmarks and a Gaussian about each label.
 
     The labels are those of unlabelled images, weighed, and the exact ones of augmented templates.
     """
 
-    def __init__(
-        self,
-        task: TrainingTask,
-        encoded: EncodedImages,
-        copies: Copies | None,
-        network: HeatmapNetwork,
-        rows: Sequence[int],
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(task, encoded, copies, rows)
-        self._network, self._dtype = network, dtype
-
     def losses(
         self, batch: Batch, labels: PseudoLabels, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return the loss of each stage that a step belongs to, as `Objective.losses`."""
-        examples = {
-            stage: self._examples(stage, indices, batch.landmarks, labels)
-            for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images))
-            if indices
-        }
+        examples = self._stages(batch, labels)
         # One pass: batch norms see images and copies together.
         contents = [key for shown in examples.values() for key in shown.contents]
         counted = [c for shown in examples.values() for c in shown.shard.counted]
-        statistics = (
-            shared_statistics(self._network, torch.tensor(counted, device=self._device))
-            if self._task.group.is_distributed
-            else nullcontext()
-        )
         maps = self._cache.batch(contents)
-        with statistics, autocast(self._device, self._dtype):
+        with self._statistics(counted), autocast(self._device, self._dtype):
             logits = self._network(maps)
         log_shares = logits[:, list(batch.landmarks)].float().flatten(2).log_softmax(2)
         each = torch.split(log_shares, [len(shown.contents) for shown in examples.values()])
-        shape_yx = logits.shape[-2:]
         return {
-            stage: self._cross_entropy(seen, shown, shape_yx)
+            stage: self._cross_entropy(seen, shown, logits.shape[-2:])
             for (stage, shown), seen in zip(examples.items(), each, strict=True)
         }
 

@@ -85,6 +85,10 @@ class TrainingMethod:
         """Whether its steps cut patches from the images."""
         return self.self_supervised or settings.anchor == "patch"
 
+    def holds_all(self, settings: TrainingSettings) -> bool:
+        """Return whether a step holds all landmarks, and copies beside images."""
+        return settings.together
+
     def batches(
         self,
         settings: TrainingSettings,
@@ -104,7 +108,7 @@ class TrainingMethod:
         size = settings.batch * processes
         image_chunks = _shuffled_chunks(images, size, random)
         everything = tuple(range(landmarks))
-        if settings.together:
+        if self.holds_all(settings):
             beside = round(size * COPIES_PER_IMAGE) or 1
             batches = []
             for chunk in image_chunks:
@@ -199,25 +203,9 @@ class Student(TrainingMethod):
         """Whole images alone."""
         return False
 
-    def batches(
-        self,
-        settings: TrainingSettings,
-        random: np.random.Generator,
-        *,
-        images: int,
-        copies: int,
-        landmarks: int,
-        processes: int = 1,
-    ) -> list[Batch]:
-        """Return batches of all landmarks, of images and copies: it draws all maps anyway."""
-        return super().batches(
-            settings.model_copy(update={"together": True}),
-            random,
-            images=images,
-            copies=copies,
-            landmarks=landmarks,
-            processes=processes,
-        )
+    def holds_all(self, settings: TrainingSettings) -> bool:
+        """Return true: it draws the maps of all landmarks anyway."""
+        return True
 
 
 class Instant(TrainingMethod):

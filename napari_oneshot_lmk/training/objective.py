@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.matching.embeddings import sample_windows
@@ -30,6 +30,8 @@ from napari_oneshot_lmk.training.losses import total_loss
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE, Batch
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels, adapters_of
 from napari_oneshot_lmk.training.task import TrainingTask
+
+N = TypeVar("N", bound=nn.Module)
 
 READ_CELLS = 4
 """Window around an anchor: the cells on either side of a sub-pixel point."""
@@ -67,10 +69,11 @@ class Examples:
     weights: Tensor  # (B, K), in the loss
 
 
-class StepObjective:
+class StepObjective(Generic[N]):
     """What the losses of one network's steps have in common: which images and points they read.
 
-    ``rows`` are the network's landmarks as indices of the template's.
+    The network is in training mode when `losses` is called, ``rows`` are its landmarks as
+    indices of the template's. It computes in ``dtype``; losses are always float32.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class StepObjective:
         task: TrainingTask,
         encoded: EncodedImages,
         copies: Copies | None,
+        network: N,
         rows: Sequence[int],
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self._task, self._encoded, self._copies = task, encoded, copies
-        self._rows = list(rows)
+        self._network, self._rows, self._dtype = network, list(rows), dtype
         self._cache, self._device = encoded.cache, encoded.cache.device
         self._copied: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
 
@@ -94,6 +99,20 @@ class StepObjective:
         generator, on the CPU, is for patches and points.
         """
         raise NotImplementedError
+
+    def _stages(self, batch: Batch, labels: PseudoLabels) -> dict[str, Examples]:
+        """Return what each stage of a step shows."""
+        return {
+            stage: self._examples(stage, indices, batch.landmarks, labels)
+            for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images))
+            if indices
+        }
+
+    def _statistics(self, counted: Sequence[float]) -> AbstractContextManager[None]:
+        """Let batch norms see all processes' images, each weighed by ``counted``."""
+        if not self._task.group.is_distributed:
+            return nullcontext()
+        return shared_statistics(self._network, torch.tensor(counted, device=self._device))
 
     def _examples(
         self, stage: str, indices: tuple[int, ...], landmarks: Sequence[int], labels: PseudoLabels
@@ -128,25 +147,8 @@ class StepObjective:
         return keys, np.stack(points)[:, rows], np.stack(inside)[:, rows]
 
 
-class Objective(StepObjective):
-    """Contrastive losses of the three kinds of steps of one network.
-
-    The network is in training mode when `losses` is called. It computes in ``dtype``; losses are
-    always float32.
-    """
-
-    def __init__(
-        self,
-        task: TrainingTask,
-        encoded: EncodedImages,
-        copies: Copies | None,
-        network: LandmarkNetwork,
-        rows: Sequence[int],
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(task, encoded, copies, rows)
-        self._network, self._dtype = network, dtype
-        self._settings = task.preset.loss
+class Objective(StepObjective[LandmarkNetwork]):
+    """Contrastive losses of the three kinds of steps of one network."""
 
     def losses(
         self, batch: Batch, labels: PseudoLabels, generator: torch.Generator
@@ -154,10 +156,7 @@ class Objective(StepObjective):
         """Return the loss of each stage, see `StepObjective.losses`."""
         if self._task.method.self_supervised:
             return {batch.stage: self._self_supervised(batch.images, generator)}
-        examples: dict[str, Examples] = {}
-        for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images)):
-            if indices:
-                examples[stage] = self._examples(stage, indices, batch.landmarks, labels)
+        examples = self._stages(batch, labels)
         if self._task.preset.training.anchor == "patch":
             return {
                 stage: self._against_patches(shown, batch.landmarks, generator)
@@ -247,7 +246,7 @@ class Objective(StepObjective):
     ) -> tuple[Tensor, ...]:
         maps = [level.float() for level in self._cache.encode(patches)]
         windows = self._embed(maps, adapters, points_yx, counted, READ_CELLS)
-        sub_pixel = self._settings.soft_sigma_cells > 0
+        sub_pixel = self._task.preset.loss.soft_sigma_cells > 0
         return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
 
     def _embed(
@@ -259,13 +258,8 @@ class Objective(StepObjective):
         window: int | None = None,
     ) -> tuple[Window, ...]:
         """Embed images in windows; ``counted`` weighs each of them in batch statistics."""
-        statistics = (
-            shared_statistics(self._network, torch.tensor(counted, device=points_yx.device))
-            if self._task.group.is_distributed
-            else nullcontext()
-        )
-        side = window or self._settings.window
-        with statistics, autocast(points_yx.device, self._dtype):
+        side = window or self._task.preset.loss.window
+        with self._statistics(counted), autocast(points_yx.device, self._dtype):
             return self._network.embed_windows(maps, adapters, points_yx, side)
 
     def _loss(
@@ -278,7 +272,9 @@ class Objective(StepObjective):
         # Divided by each process's part of all weights: so the average of their losses
         # is the mean over the whole batch.
         total = self._task.group.mean(weights.sum())
-        return total_loss(anchors, windows, points_yx, weights, STRIDES, self._settings, total)
+        return total_loss(
+            anchors, windows, points_yx, weights, STRIDES, self._task.preset.loss, total
+        )
 
     def _images(self, contents: Sequence[str]) -> Tensor:
         return torch.cat([self._encoded.image(key) for key in contents]).to(self._device)

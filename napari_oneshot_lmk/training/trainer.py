@@ -38,7 +38,7 @@ from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_level
 from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
 from napari_oneshot_lmk.training.heatmap_objective import HeatmapObjective
 from napari_oneshot_lmk.training.methods import Batch
-from napari_oneshot_lmk.training.objective import Objective, StepLosses, StepObjective
+from napari_oneshot_lmk.training.objective import Objective, StepLosses
 from napari_oneshot_lmk.training.pseudo_labels import (
     PseudoLabels,
     infer_pseudo_labels,
@@ -213,7 +213,7 @@ class Trainer:
             # Stopped within the first epoch: better this network than none.
             state.keep()
 
-    def _objective(self, state: NetworkState) -> StepObjective:
+    def _objective(self, state: NetworkState) -> Objective | HeatmapObjective:
         data, network = (self.task, self.encoded, self.copies), state.network
         if isinstance(network, HeatmapNetwork):
             return HeatmapObjective(*data, network, state.rows, self.dtype)
@@ -221,7 +221,7 @@ class Trainer:
 
     def _leaves_adapters_out(self, layout: NetworkConfig) -> bool:
         several = layout.adapter_channels > 0 and layout.num_landmarks > 1
-        return several and not self.settings.together
+        return several and not self.task.method.holds_all(self.settings)
 
     def _train_epoch(self, state: NetworkState, losses_of: StepLosses) -> Iterator[Event]:
         """Train-Template and Train-PL, Infer-PL (paper, section 2.1), selection."""

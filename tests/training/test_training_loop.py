@@ -3,11 +3,10 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from cli_scene import POINTS, SHIFTS
-from learning_scene import SMALL_GRID_YX, Kept, small_task
+from learning_scene import SMALL_GRID_YX, Kept, assert_found, small_task
 from torch import Tensor
 
 from benchmarks.training_step import measure_step
@@ -54,12 +53,7 @@ def test_every_method_learns_and_detects(tmp_path, method, template_stage, ancho
     assert kept.model is not None
     assert len(kept.model.parts) == units
     detector = TrainedDetector.from_model(kept.model, encoder=task.encoder)
-    for image in task.images.usable:
-        detector.set_image(task.images.read(image))
-        found = detector.detect()
-        for name, yx in POINTS.items():
-            off = np.subtract(found[name].position_yx, np.add(yx, SHIFTS[image.name]))
-            assert np.hypot(*off) < 4, (image.name, name)
+    assert_found(detector, task)
 
 
 def test_random_first_labels_and_the_published_settings(tmp_path):
