@@ -31,8 +31,15 @@ class FineCard(BaseModel, frozen=True):
     @model_validator(mode="after")
     def _check_sizes(self) -> FineCard:
         named = len(self.landmarks) == len(self.shares) == self.network.landmarks
+        whole = self.side % (STRIDE * self.network.cell) == 0
         magnified = len(self.factors) == self.network.scales and min(self.factors) >= 1
-        if not named or not magnified or self.window % 2 == 0 or self.window > self.side:
+        if (
+            not named
+            or not whole
+            or not magnified
+            or self.window % 2 == 0
+            or self.window > self.side
+        ):
             raise ValueError("the sizes do not fit together")
         if not all(0 <= share <= 1 for share in self.shares):
             raise ValueError("a share is not within 0 to 1")

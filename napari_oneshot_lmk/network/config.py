@@ -18,6 +18,7 @@ LEVELS = (1, 2, 3, 4, 5)
 """Fine to coarse: level i has stride 2**i."""
 STRIDES = tuple(2**level for level in LEVELS)
 RFB_LEVELS = (3, 4, 5)
+WINDOWED_LEVELS = (1, 2, 3)
 DECODER_WIDTHS = (128, 64, 128, 256)
 """Output channels of CC2D's decoder blocks, levels 1 to 4."""
 RFB_WIDTHS = (128, 256, 512)
@@ -84,6 +85,14 @@ class NetworkConfig:
     def rfb_levels(self) -> tuple[int, ...]:
         """Levels whose embedding is computed from a receptive field block."""
         return RFB_LEVELS if self.rfb else ()
+
+    @property
+    def windowed_levels(self) -> tuple[int, ...]:
+        """Levels that are decoded only around points, where these are known.
+
+        Not those of receptive field blocks, which read far around.
+        """
+        return tuple(level for level in WINDOWED_LEVELS if level not in self.rfb_levels)
 
     def skip_channels(self, level: int) -> int:
         """Channels of the encoder's map as the decoder reads it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class CropNetwork(nn.Module):
         norm = ("group", {"num_groups": NORM_GROUPS})
         act = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
         shared = {"act": act, "norm": norm, "bias": False}
-        self.first = TwoConv(2, config.scales, widths[0], **shared)
+        self.first = TwoConv(2, config.scales * config.cell**2, widths[0], **shared)
         self.down = nn.ModuleList(Down(2, a, b, **shared) for a, b in pairwise(widths))
         self.up = nn.ModuleList(UpCat(2, b, a, a, **shared) for a, b in pairwise(widths))
         self.last = nn.Conv2d(widths[0], 1, 1)
@@ -44,8 +45,12 @@ class CropNetwork(nn.Module):
     def forward(self, crops: Tensor, landmarks: Tensor) -> Tensor:
         """Return maps (B, S, S) of crops (B, scales, S, S), each of one of (B,) landmarks.
 
-        S is a multiple of `STRIDE`.
+        S is a multiple of `STRIDE` cells.
         """
+        cell = self.config.cell
+        if cell > 1:
+            # A cell's pixels as so many channels: nothing of the crop is lost.
+            crops = F.pixel_unshuffle(crops, cell)
         if not self.training:
             # Faster on a processor, to the last digits the same; training in bf16 is not.
             crops = crops.contiguous(memory_format=torch.channels_last)
@@ -56,5 +61,7 @@ class CropNetwork(nn.Module):
         decoded = maps.pop() * (1 + scale) + shift
         for up in reversed(self.up):
             decoded = up(decoded, maps.pop())
-        found: Tensor = self.last(decoded)[:, 0]
-        return found
+        found: Tensor = self.last(decoded)
+        if cell > 1:
+            found = F.interpolate(found, scale_factor=cell, mode="bilinear", align_corners=False)
+        return found[:, 0]

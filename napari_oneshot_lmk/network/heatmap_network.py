@@ -19,7 +19,7 @@ from napari_oneshot_lmk.network.network import (
     PerLevel,
     UpBlock,
     lateral_convs,
-    read_maps,
+    read_map,
 )
 
 
@@ -49,10 +49,13 @@ class HeatmapNetwork(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return logits (B, N, h, w) from the encoder's maps (B, C, h, w), fine to coarse."""
-        read = read_maps(maps, self.laterals, self.heatmaps.weight.dtype)
-        decoded = read[COARSEST - 1]
+
+        def read(level: int) -> Tensor:
+            return read_map(maps, level, self.laterals, self.heatmaps.weight.dtype)
+
+        decoded = read(COARSEST)
         for level in reversed(DECODER_LEVELS):
-            decoded = self.decoder.at(level)(read[level - 1], decoded)
+            decoded = self.decoder.at(level)(read(level), decoded)
         logits: Tensor = self.heatmaps(decoded)
         return logits
 

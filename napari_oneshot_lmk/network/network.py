@@ -27,8 +27,6 @@ from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsamp
 
 COARSEST = LEVELS[-1]
 DECODER_LEVELS = LEVELS[:-1]
-WINDOWED_LEVELS = (1, 2)
-"""Levels that `LandmarkNetwork.embed_windows` decodes only around the points."""
 SMALLEST_REGION = 16
 """Cells along a side that it decodes there at least. Batch statistics of fewer cells are
 poor; and from 12 on, the region of level 2 holds all that level 1 is interpolated from."""
@@ -110,16 +108,15 @@ def lateral_convs(config: NetworkConfig) -> PerLevel[nn.Conv2d]:
     )
 
 
-def read_maps(
-    maps: Sequence[Tensor], laterals: PerLevel[nn.Conv2d], dtype: torch.dtype
-) -> list[Tensor]:
-    """Convert the encoder's five maps to ``dtype``, and bring them to the lateral channels."""
+def read_map(
+    maps: Sequence[Tensor], level: int, laterals: PerLevel[nn.Conv2d], dtype: torch.dtype
+) -> Tensor:
+    """Convert a map of the encoder to ``dtype``, and bring it to the lateral channels."""
     if len(maps) != len(LEVELS):
         raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
-    read = [one_map.to(dtype) for one_map in maps]
-    if not laterals:
-        return read
-    return [laterals.at(i)(one_map) for i, one_map in zip(LEVELS, read, strict=True)]
+    read = maps[level - 1].to(dtype)
+    lateral: Tensor = laterals.at(level)(read) if laterals else read
+    return lateral
 
 
 class LandmarkNetwork(nn.Module):
@@ -158,13 +155,12 @@ class LandmarkNetwork(nn.Module):
         coarse.
         """
         self._check([landmark])
-        maps = self._read(maps)
         adapter = self.adapter(landmark) if len(self.adapters) else None
-        decoded = {COARSEST: maps[COARSEST - 1]}
+        decoded = {COARSEST: self._read(maps, COARSEST)}
         for level in reversed(DECODER_LEVELS):
             own = adapter.convs.at(level) if adapter else None
             up_block = self.decoder.at(level)
-            decoded[level] = up_block(maps[level - 1], decoded[level + 1], own, landmark)
+            decoded[level] = up_block(self._read(maps, level), decoded[level + 1], own, landmark)
         embeddings = []
         for level in LEVELS:
             features = decoded[level]
@@ -182,7 +178,7 @@ class LandmarkNetwork(nn.Module):
         of all landmarks as one batch.
         """
         self._check(landmarks)
-        decoded = self._decode(self._read(maps), landmarks, {})
+        decoded = self._decode(maps, landmarks, {})
         embeddings = []
         for level in LEVELS:
             features = self._features(level, decoded[level], landmarks)
@@ -201,11 +197,11 @@ class LandmarkNetwork(nn.Module):
         The windows lie as in `Region.around`; level 5 is always whole. In evaluation they
         are those of `embed_images`.
 
-        In training, batch statistics come from what is computed: at levels 1 and 2
-        from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
-        and the cells around them that the convolutions need; so too in the last
-        convolutions of the receptive field blocks where the window is less than
-        half of the map; otherwise from whole maps. Several landmarks on which nothing
+        In training, batch statistics come from what is computed: at levels 1 to 3 (without
+        level 3 where it has a receptive field block) from the windows of all landmarks, at
+        least ``SMALLEST_REGION`` cells a side, and the cells around them that the convolutions
+        need; so too in the last convolutions of the receptive field blocks where the window is
+        less than half of the map; otherwise from whole maps. Several landmarks on which nothing
         depends share whole maps, computed once.
 
         Parameters
@@ -218,7 +214,6 @@ class LandmarkNetwork(nn.Module):
             Cells along a side, of all levels, or in evaluation of each, fine to coarse.
         """
         self._check(landmarks)
-        maps = self._read(maps)
         points_yx = points_yx.to(maps[0].device)
 
         def around(level: int, side: int) -> Region:
@@ -230,8 +225,9 @@ class LandmarkNetwork(nn.Module):
         if self.depends_on_landmark or len(landmarks) == 1:
             held = {level: max(sides[level - 1], SMALLEST_REGION) for level in DECODER_LEVELS}
             if not self.training:
-                # Of level 2 what level 1 is interpolated from; of blocks what is asked for.
+                # What the next finer level is interpolated from; of blocks what is asked for.
                 held[2] = max(held[2], held[1] // 2 + 6)
+                held[3] = max(sides[2], held[2] // 2 + 6)
                 held |= {level: sides[level - 1] for level in self.config.rfb_levels[:-1]}
             regions = {level: around(level, side) for level, side in held.items()}
         decoded = self._decode(maps, landmarks, regions)
@@ -257,27 +253,40 @@ class LandmarkNetwork(nn.Module):
                 remedy=f"name each once, from 0 to {count - 1}",
             )
 
-    def _read(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Convert the encoder's maps, and bring them to the lateral channels."""
-        return read_maps(maps, self.laterals, self.heads.at(COARSEST).weight.dtype)
+    def _read(self, maps: Sequence[Tensor], level: int) -> Tensor:
+        """Return F_v of a level as the decoder reads it, (B, C, h, w)."""
+        return read_map(maps, level, self.laterals, self.heads.at(COARSEST).weight.dtype)
+
+    def _read_region(self, maps: Sequence[Tensor], level: int, region: Region) -> Tensor:
+        """Return `_read` in a region, (B, K, C, rows, columns), 0 beyond the map.
+
+        Read before it is cropped only where that are fewer cells.
+        """
+        if region.is_fewer_cells and len(self.laterals):
+            dtype = self.heads.at(COARSEST).weight.dtype
+            cropped = [region.crop(maps[level - 1][:, None]).to(dtype)]
+            weights = weights_for([self.laterals.at(level)], [], cropped)
+            return region.cleared(shared_conv(weights, cropped))
+        return region.crop(self._read(maps, level)[:, None])
 
     def _decode(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], regions: Mapping[int, Region]
     ) -> dict[int, LevelMaps]:
         """Return F_c of every level (equations 2 and 3), in regions where they are given."""
-        coarsest = maps[COARSEST - 1]
+        coarsest = self._read(maps, COARSEST)
         whole = Region.whole_map(coarsest, len(landmarks))
         decoded = {COARSEST: LevelMaps((coarsest[:, None],), whole)}
         for level in reversed(DECODER_LEVELS):
-            skip, coarser = maps[level - 1][:, None], decoded[level + 1]
-            held = regions.get(level) if level in WINDOWED_LEVELS else None
+            coarser = decoded[level + 1]
+            held = regions.get(level) if level in self.config.windowed_levels else None
             if held is None or held.is_whole:
+                skip = self._read(maps, level)[:, None]
                 held = Region.whole_map(skip, len(landmarks))
                 concat = [skip, *(upsample(part, held.full_yx) for part in coarser.parts)]
             else:
                 needed = held.grow(DoubleConv.REACH)
                 ups = [upsample_region(part, coarser.region, needed) for part in coarser.parts]
-                concat = [needed.crop(skip), *ups]
+                concat = [self._read_region(maps, level, needed), *ups]
             shared = self.decoder.at(level).convs
             own = [self.adapter(k).convs.at(level) for k in landmarks if len(self.adapters)]
             decoded[level] = _concat_adapters(shared, own, concat, landmarks, held)

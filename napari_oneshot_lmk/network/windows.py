@@ -67,6 +67,13 @@ class Region:
         rows, columns = self.size_yx
         return 2 * rows * columns <= self.full_yx[0] * self.full_yx[1]
 
+    @property
+    def is_fewer_cells(self) -> bool:
+        """Whether the rectangles of all landmarks together hold fewer cells than the map."""
+        rows, columns = self.size_yx
+        landmarks = self.origin_yx.shape[1]
+        return landmarks * rows * columns < self.full_yx[0] * self.full_yx[1]
+
     def grow(self, cells: int) -> Region:
         """Return the region with a border of ``cells`` more on each side."""
         rows, columns = self.size_yx

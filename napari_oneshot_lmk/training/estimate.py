@@ -27,8 +27,6 @@ FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
 START_S = 8.0
 """For a new process, its imports, and a second inspection of the images."""
-WINDOWED = (1, 2)
-"""Levels that training computes in windows only."""
 HALO = 4
 """Cells around a window that two 3 x 3 convolutions need."""
 BYTES_PER_FEATURE = 2
@@ -138,7 +136,7 @@ def _epoch_s(
 def crop_macs(settings: FineSettings) -> float:
     """Multiply-accumulates of a crop's forward pass through the network of the fine stage."""
     weights, widths = 0.0, [settings.width * times for times in WIDTHS]
-    into = 2
+    into = 2 * settings.cell**2
     for level, (width, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True)):
         both = 9 * (into + width) * width
         if below:
@@ -147,14 +145,14 @@ def crop_macs(settings: FineSettings) -> float:
             both += 9 * (width + below // 2 + width) * width + below * below // 2
         weights += both / 4**level
         into = width
-    return weights * settings.side**2
+    return weights * (settings.side / settings.cell) ** 2
 
 
 def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) -> float:
     """Multiply-accumulates of one image's forward pass, for all landmarks.
 
-    The image has so many pixels. With ``window``, the two finest levels are computed in
-    windows of so many cells a side; otherwise everywhere.
+    The image has so many pixels. With ``window``, the finest levels are computed in windows of
+    so many cells a side, as `LandmarkNetwork.embed_windows` does; otherwise everywhere.
     """
     if layout.head == "heatmaps":
         return _heatmap_macs(layout, pixels)
@@ -173,7 +171,7 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
         # The skip's part of a first convolution is the same for all landmarks.
         shared = layout.shared_channels(level)
         once += cells * 9 * layout.skip_channels(level) * shared
-        if window is not None and level in WINDOWED:
+        if window is not None and level in layout.windowed_levels:
             cells = min(cells, window**2)
         joined = layout.concat_channels(level)
         below = layout.decoded_channels(level + 1)

@@ -198,7 +198,9 @@ class _FineTrainer:
         return (yield from self._train(state, sampler))
 
     def _begin(self, coarse: Labels, orientations: list[str]) -> _State:
-        config = CropNetworkConfig(landmarks=len(self.names), width=self.settings.width)
+        config = CropNetworkConfig(
+            landmarks=len(self.names), width=self.settings.width, cell=self.settings.cell
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = CropNetwork(config).to(self.device)
@@ -206,6 +208,7 @@ class _FineTrainer:
             network.parameters(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         agent = None
         if self.settings.target_precision == "adaptive":

@@ -64,6 +64,11 @@ class CropSampler:
         """Crops of the template in a step, at least one where there is a share of them."""
         return math.ceil(self.settings.template_share * self.settings.batch)
 
+    @cached_property
+    def _wide(self) -> list[Tensor]:
+        """The images averaged over squares of the coarsest channel's pixels, in 0..1."""
+        return [pool_image(image.float() / 255, (max(self.factors),))[0] for image in self.images]
+
     def pairs(self, first: int, count: int) -> NDArray[np.int64]:
         """Return some (image, landmark) pairs, (count, 2), counted from the first of the training.
 
@@ -127,13 +132,12 @@ class CropSampler:
         for image, point, jitter, turn in zip(
             images, points, drawn.jitter, drawn.turns, strict=True
         ):
-            pixels = self.images[image]
-            place = torch.from_numpy(point * pixels.shape[-2:] - 0.5).float()
-            crops.append(self._cut(pixels, place + jitter, turn))
+            place = torch.from_numpy(point * self.images[image].shape[-2:] - 0.5).float()
+            crops.append(self._cut(image, place + jitter, turn))
             offsets.append(torch.linalg.solve(turn, -jitter))
         return drawn.change_grey(torch.cat(crops)), torch.stack(offsets)
 
-    def _cut(self, pixels: Tensor, centre_yx: Tensor, turn: Tensor) -> Tensor:
+    def _cut(self, image: int, centre_yx: Tensor, turn: Tensor) -> Tensor:
         """Cut one crop, (1, scales, S, S), from the part of an image that it needs."""
         side, factors = self.settings.side, self.factors
         # The turned square of the coarsest channel fits into this; whole cells of it.
@@ -142,9 +146,15 @@ class CropSampler:
         near = centre_yx.int().tolist()
         first = [max(0, at - reach) // coarsest * coarsest for at in near]
         last = [max(start + coarsest, at + reach) for start, at in zip(first, near, strict=True)]
-        part = pixels[..., first[0] : last[0], first[1] : last[1]].float() / 255
+        rows, columns = (slice(start, end) for start, end in zip(first, last, strict=True))
+        part = self.images[image][..., rows, columns].float() / 255
+        cells = [
+            slice(start // coarsest, -(-end // coarsest))
+            for start, end in zip(first, last, strict=True)
+        ]
+        wide = self._wide[image][..., cells[0], cells[1]]
         centre = centre_yx - torch.tensor(first, dtype=torch.float32)
-        return cut_crops(pool_image(part, factors), factors, centre[None], side, turn[None])
+        return cut_crops((part, wide), factors, centre[None], side, turn[None])
 
     def _draw(self, count: int, random: np.random.Generator) -> _Drawn:
         ranges = self.settings

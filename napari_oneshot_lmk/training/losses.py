@@ -8,7 +8,7 @@ near ones (Relative distance matters for one-shot landmark detection, arXiv 2203
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -48,15 +48,41 @@ def level_losses(
     Tensor, (B, K), float32
         Zero where the true position is outside of the window: there is nothing to learn then.
     """
-    embeddings = window.embeddings.float()
-    product = torch.einsum("bke,bkehw->bkhw", F.normalize(anchors.float(), dim=-1), embeddings)
-    cosine = product / torch.linalg.vector_norm(embeddings, dim=2).clamp_min(SHORTEST)
+    unit = F.normalize(anchors.float(), dim=-1)
+    cosine: Tensor = _Cosine.apply(window.embeddings, unit)  # type: ignore[no-untyped-call]
     distance2 = _squared_distances(window, points_yx, stride, settings.soft_sigma_cells > 0)
     target, known = _target(distance2, settings.soft_sigma_cells)
     bias = (settings.bias_per_cell * distance2.sqrt()).clamp(max=settings.bias_cap)
     logits = settings.temperature * (cosine + bias).flatten(2)
     loss = torch.logsumexp(logits, -1) - (target.flatten(2) * logits).sum(-1)
     return torch.where(known, loss, torch.zeros_like(loss))
+
+
+class _Cosine(torch.autograd.Function):
+    """Cosine (B, K, h, w), float32, of embeddings (B, K, E, h, w) with unit vectors (B, K, E).
+
+    Its gradient in one pass over the embeddings, where those of a product, a norm and a
+    division take a dozen: the embeddings are the largest maps of a step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, embeddings: Tensor, unit: Tensor) -> Tensor:
+        maps = embeddings.float()
+        length = torch.linalg.vector_norm(maps, dim=2).clamp_min(SHORTEST)
+        cosine: Tensor = torch.einsum("bke,bkehw->bkhw", unit, maps) / length
+        ctx.save_for_backward(embeddings, unit, length, cosine)
+        return cosine
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings, unit, length, cosine = ctx.saved_tensors
+        maps = embeddings.float()
+        scale = gradient / length
+        # d cosine / d e = (u - cosine e / |e|) / |e|
+        towards = scale[:, :, None] * unit[..., None, None]
+        inwards = (scale * cosine / length)[:, :, None]
+        to_embeddings = torch.addcmul(towards, maps, inwards, value=-1).to(embeddings.dtype)
+        return to_embeddings, torch.einsum("bkhw,bkehw->bke", scale, maps)
 
 
 def total_loss(

@@ -212,13 +212,18 @@ class FineSettings(Section):
         "cephalogram; the same in millimetres on all images that state their spacing",
     )
     side: Annotated[int, Field(gt=0, multiple_of=crop_config.STRIDE)] = _setting(
-        96, "of a crop in its pixels, a multiple of 16"
+        96, "of a crop in its pixels, a multiple of 16 cells"
     )
     wider: Annotated[int, Field(gt=1)] = _setting(
         3, "times as far sees the second channel of a crop, in pixels so many times as large"
     )
     width: Annotated[int, Field(gt=0, multiple_of=crop_config.NORM_GROUPS)] = _setting(
-        16, "channels of the network's finest level, a multiple of 4"
+        24, "channels of the network's finest level, a multiple of 4"
+    )
+    cell: PositiveInt = _setting(
+        2,
+        "side of that level's cells, in pixels of the crop; with 1 a step takes three to four "
+        "times as long",
     )
     epochs: PositiveInt = _setting(9, "in each round")
     epoch_steps: PositiveInt = _setting(
@@ -292,6 +297,9 @@ class Preset(Section):
             raise ValueError("patch.jitter_px should be less than half of patch.size")
         if 4 * self.fine.jitter_px >= self.fine.side:
             raise ValueError("fine.jitter_px should be less than a quarter of fine.side")
+        coarsest_px = crop_config.STRIDE * self.fine.cell
+        if self.fine.side % coarsest_px:
+            raise ValueError(f"fine.side should be a multiple of {coarsest_px}, 16 times fine.cell")
         if self.fine.window % 2 == 0:
             raise ValueError("fine.window should be an odd number")
         return self

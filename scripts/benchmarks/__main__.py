@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -36,6 +37,7 @@ from benchmarks import (
     next_image,
     page,
     speed,
+    training_parts,
     training_step,
 )
 from benchmarks.detecting import detecting
@@ -235,6 +237,40 @@ def benchmark_step(
         f"plain step {times.plain_s:.3f} s; losses {times.ours_loss:.5f} and "
         f"{times.plain_loss:.5f}"
     )
+
+
+@app.command("training")
+@handle_errors
+def benchmark_training(
+    out: Out,
+    encoder_weights: Weights = None,
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="laptop|FILE", help="Settings.")
+    ] = "laptop",
+    images: Annotated[int, typer.Option("--images", min=8, help="How many are generated.")] = 16,
+    device: DeviceName = "auto",
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--before", metavar="FILE", help="training.json of an earlier measurement, to compare."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Time the parts of a training: looks, steps, Infer-PL, the fine stage; reckon up the whole.
+
+    On generated images. Writes training.json and training.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    earlier = None if before is None else json.loads(before.read_text(encoding="utf-8"))
+    encoder = encoder_with_bar(encoder_weights, device)
+    print_info("Training …")
+    with tempfile.TemporaryDirectory() as folder:
+        parts = training_parts.measure_training(encoder, Path(folder), preset=preset, images=images)
+    content = parts.as_dict()
+    titles = ["", "time", *(["before", "times as fast"] if earlier else [])]
+    table = training_parts.training_rows(content, earlier)
+    page.show_table("training", "Training", titles, table, content, out, overwrite)
 
 
 @app.command("next-image")

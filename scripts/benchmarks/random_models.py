@@ -70,7 +70,8 @@ def _fine_stage(
     # Imports MONAI, which takes seconds.
     from napari_oneshot_lmk.network.crop_network import CropNetwork
 
-    config = CropNetworkConfig(landmarks=len(names), width=settings.fine.width)
+    sizes = {"width": settings.fine.width, "cell": settings.fine.cell}
+    config = CropNetworkConfig(landmarks=len(names), **sizes)
     network = CropNetwork(config).requires_grad_(False).eval()
     card = FineCard(
         landmarks=names,

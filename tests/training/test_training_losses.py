@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_oneshot_lmk.network.windows import Window
@@ -61,6 +62,31 @@ def test_the_loss_is_its_definition(settings):
     losses = level_losses(anchors(), one, points_in(one), STRIDE, settings)
     expected = [[plain(b, k, one, settings) for k in range(3)] for b in range(2)]
     assert losses.tolist() == [pytest.approx(row, 1e-5) for row in expected]
+
+
+@both
+def test_gradients_are_those_of_the_formula(settings):
+    one, own = window(), anchors().requires_grad_()
+    one.embeddings.requires_grad_()
+    losses = level_losses(own, one, points_in(one), STRIDE, settings)
+    found = torch.autograd.grad(losses.sum(), (own, one.embeddings))
+
+    units = F.normalize(own, dim=-1)
+    cosine = (F.normalize(one.embeddings, dim=2) * units[..., None, None]).sum(2)
+    cells = torch.stack(torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij"), -1)
+    right = (points_in(one) + 0.5) / STRIDE
+    right = right - 0.5 if settings.soft_sigma_cells > 0 else right.floor()
+    away = (one.origin_yx[:, :, None, None] + cells - right[:, :, None, None]).norm(dim=-1)
+    if settings.soft_sigma_cells > 0:
+        target = (-(away**2) / (2 * settings.soft_sigma_cells**2)).flatten(2).softmax(-1)
+    else:
+        target = (away == 0).float().flatten(2)
+    logits = 10 * cosine + (0.7 * away).clamp(max=8.0)
+    expected = -(target * logits.flatten(2).log_softmax(-1)).sum()
+    for one_gradient, its_formula in zip(
+        found, torch.autograd.grad(expected, (own, one.embeddings)), strict=True
+    ):
+        torch.testing.assert_close(one_gradient, its_formula, rtol=1e-4, atol=1e-6)
 
 
 @both
