@@ -23,6 +23,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.matching.shape import ShapeModel
+from napari_oneshot_lmk.network.windows import Region
 from napari_oneshot_lmk.training.augmentation import Copies
 from napari_oneshot_lmk.training.dataset import TrainingImage
 from napari_oneshot_lmk.training.events import Event, Preparing
@@ -33,6 +34,8 @@ FINEST = 2
 """Stride of the maps that shape and similarity settle on."""
 KEPT = 4
 """Stride of the instant maps that are kept: a fourth of the memory."""
+NEAR = 48
+"""Cells along a side, around the point that was found, that are kept at the finest stride."""
 TEMPLATE = "template"
 """Key of the template in the cache."""
 IMAGES_AHEAD = 3
@@ -43,6 +46,7 @@ class Instant(NamedTuple):
     """Instant detection in an image."""
 
     log_map: Tensor  # log-similarity (N, H / 4, W / 4) in half precision
+    near: Tensor  # the same at the finest stride around ``found_yx``, (N, rows, columns)
     found_yx: NDArray[np.float64]  # (N, 2) network pixels
     expected_yx: NDArray[np.float64]  # (N, 2), where the shape expects them
 
@@ -67,11 +71,21 @@ class EncodedImages:
         return self.detector.shape
 
     def instant_map(self, index: int) -> Tensor:
-        """Return the log-similarity of instant detection in an image, (N, H / 2, W / 2)."""
-        kept = self.instants[index].log_map[None].float()
-        return F.interpolate(
-            kept, scale_factor=KEPT / FINEST, mode="bilinear", align_corners=False
+        """Return the log-similarity of instant detection in an image, (N, H / 2, W / 2).
+
+        Around the points that it has found as it saw it, elsewhere smoother.
+        """
+        instant = self.instants[index]
+        maps = F.interpolate(
+            instant.log_map[None].float(),
+            scale_factor=KEPT / FINEST,
+            mode="bilinear",
+            align_corners=False,
         )[0]
+        region = _around(instant.found_yx, maps)
+        rows, columns = region.cells(0)[0, :, :, None], region.cells(1)[0, :, None, :]
+        landmarks = torch.arange(len(maps))[:, None, None]
+        return maps.index_put((landmarks, rows, columns), instant.near.float())
 
     def image(self, content: str) -> Tensor:
         """Return an image on the network's grid, (1, 1, H, W) in 0..1."""
@@ -120,10 +134,20 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
             seen = encoded.detector.log_maps(pyramid)
             found, expectation, _ = encoded.shape.fit(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
+            near = _around(found.numpy(), seen).crop(seen[None, :, None])[0, :, 0]
         instant = Instant(
-            smaller.half().cpu().clone(), found.numpy(), expectation.points_yx.numpy()
+            smaller.half().cpu().clone(),
+            near.half().cpu().clone(),
+            found.numpy(),
+            expectation.points_yx.numpy(),
         )
         yield _for_others(task, encoded, image.sha256, pixels, instant)
+
+
+def _around(points_yx: NDArray[np.float64], maps: Tensor) -> Region:
+    """Return the cells that are kept of (N, h, w) maps around (N, 2) points."""
+    full_yx = (int(maps.shape[-2]), int(maps.shape[-1]))
+    return Region.around(torch.from_numpy(points_yx)[None], FINEST, NEAR, full_yx)
 
 
 def _encode_copies(

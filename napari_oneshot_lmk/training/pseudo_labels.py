@@ -31,6 +31,9 @@ LARGEST_RESIDUAL = 0.15
 """Residuals count no more than this in the criterion: a gross error counts as one error."""
 DRIFT = 0.008
 """Common displacement, as a fraction of the template's size, that counts as drift."""
+FURTHER = 0.004
+"""Mean increase, as such a fraction, of the distance from where the others expect a landmark, that
+counts as worse: with many images a tenth of a millimetre on a head is more than chance."""
 FEWEST_OF_DRIFT = 10
 """Fewer images say nothing of all."""
 HALF_HELD_IMAGES = 5
@@ -106,8 +109,8 @@ class PseudoLabels:
         """Say which landmarks a network sees worse than instant detection does, (N,) bool.
 
         No annotation is read. They have drifted, or, image by image, they lie further from where
-        the other landmarks expect them than instant detection's points do, by more than chance:
-        three standard errors of the mean difference.
+        the other landmarks expect them than instant detection's points do: by more than chance,
+        three standard errors of the mean difference, and by more than `FURTHER`.
 
         Parameters
         ----------
@@ -118,16 +121,14 @@ class PseudoLabels:
         if len(self.points_yx) < FEWEST_OF_DRIFT:
             return drifted
         # Both are compared with the same expectation, that of these labels.
-        expected_yx = np.stack(
-            [shape.expect(torch.from_numpy(each)).points_yx.numpy() for each in self.points_yx]
-        )
+        expected_yx = shape.expect(torch.from_numpy(self.points_yx)).points_yx.numpy()
         own, before = (
             np.minimum(_residuals(shape, points_yx, expected_yx), LARGEST_RESIDUAL)
             for points_yx in (self.points_yx, instant.points_yx)
         )
         further = own - before
         error = further.std(axis=0, ddof=1) / np.sqrt(len(further))
-        return np.asarray(drifted | (further.mean(0) > 3 * error))
+        return np.asarray(drifted | (further.mean(0) > np.maximum(FURTHER, 3 * error)))
 
     def with_rows(self, rows: Sequence[int], other: PseudoLabels) -> PseudoLabels:
         """Take some landmarks from other labels."""

@@ -2,10 +2,41 @@
 
 import numpy as np
 import pytest
+import torch
+from learning_scene import small_task
 
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.matching.shape import ShapeModel
+from napari_oneshot_lmk.training.feature_cache import FeatureCache
+from napari_oneshot_lmk.training.first_pass import FINEST, NEAR, EncodedImages, encode_images
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.pseudo_labels import HALF_HELD_IMAGES, PseudoLabels
+
+
+def test_instant_detection_is_kept_as_it_saw_the_surroundings_of_its_points(tmp_path):
+    task = small_task(tmp_path)
+    encoded = EncodedImages(
+        FeatureCache(task.encoder, 4),
+        task.images.usable,
+        Detector(task.template, task.encoder, upright=True),
+    )
+    for _ in encode_images(task, encoded, None):
+        pass
+    image = task.images.usable[1]
+    with torch.inference_mode():
+        pixels = prepare_image(task.images.read(image))
+        seen = encoded.detector.log_maps(task.encoder(pixels))
+    kept = encoded.instant_map(1)
+    assert kept.shape == seen.shape
+    for row, point_yx in enumerate(encoded.instants[1].found_yx):
+        middle = (point_yx / FINEST).round().astype(int)
+        low, high = np.maximum(middle - NEAR // 2 + 2, 0), middle + NEAR // 2 - 2
+        near = (row, slice(low[0], high[0]), slice(low[1], high[1]))
+        torch.testing.assert_close(kept[near], seen[near], rtol=1e-3, atol=1e-3)
+    # Elsewhere it is a fourth of the numbers, and smoother.
+    assert float((kept - seen).abs().max()) > 0.01
+    assert float((kept - seen).abs().mean()) < 0.1 * float(seen.std())
 
 
 def labels(points_yx):
@@ -68,5 +99,8 @@ def test_worse_is_what_lies_further_from_where_the_others_expect_it():
     back = labels(before).made_worse(labels(after), shape)
     assert back[5]
     assert not back[3]
+    # More than chance, and too little to matter.
+    slightly = true + 1.01 * (before - true)
+    assert not labels(slightly).made_worse(labels(before), shape).any()
     # A few images say nothing of all.
     assert not labels(after[:5]).made_worse(labels(before[:5]), shape).any()
