@@ -10,11 +10,11 @@ CHANNELS = (3, 4, 5, 6, 7)
 ADAPTER_CHANNELS = 3
 
 
-def random_network(normalisation="batch", adapter_channels=ADAPTER_CHANNELS, **layout):
+def random_network(normalisation="batch", adapter_channels=ADAPTER_CHANNELS, width=0.01, **layout):
     """Four landmarks, double precision, no batch norm left at its first values."""
     torch.manual_seed(3)
     network = LandmarkNetwork(
-        NetworkConfig(CHANNELS, 4, adapter_channels, 0.01, 5, normalisation, **layout)
+        NetworkConfig(CHANNELS, 4, adapter_channels, width, 5, normalisation, **layout)
     ).double()
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):

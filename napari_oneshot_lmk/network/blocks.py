@@ -7,7 +7,8 @@ layers are its own, for one landmark (`forward`) or shared by several
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from napari_oneshot_lmk.network.config import Normalisation
 from napari_oneshot_lmk.network.kept_weights import weights_for
 from napari_oneshot_lmk.network.multi_landmark import (
     ChannelParts,
+    ConvWeights,
     LandmarkNorm,
     grouped_conv,
     grouped_norm,
@@ -32,6 +34,9 @@ class Layers(Protocol):
 
     def __call__(self, name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
         """Without padding the maps shrink."""
+
+
+_Lengthen = Callable[["Layers", ChannelParts, Region, int, "Region | None"], Tensor]
 
 
 class ConvNorm(nn.Module):
@@ -94,9 +99,16 @@ class Block(nn.Module):
         return layer
 
     def apply_layers(
-        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+        self,
+        layers: Layers,
+        parts: ChannelParts,
+        region: Region | None = None,
+        held: Region | None = None,
     ) -> Tensor:
-        """Pass the parts of a concatenation through the layers, for a region if one is given."""
+        """Pass the parts of a concatenation through the layers, for a region if one is given.
+
+        ``held`` are the cells that the parts hold, if not whole maps.
+        """
         raise NotImplementedError
 
     def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
@@ -110,21 +122,33 @@ class Block(nn.Module):
         return self.apply_layers(layers, [maps])
 
     def forward_landmarks(
-        self, parts: ChannelParts, landmarks: Sequence[int], region: Region | None = None
+        self,
+        parts: ChannelParts,
+        landmarks: Sequence[int],
+        region: Region | None = None,
+        held: Region | None = None,
     ) -> Tensor:
         """Pass maps of K landmarks through this block, which they share.
 
-        Returns (B, K or 1, C', rows, columns), of the region where one is given.
+        Returns (B, K or 1, C', rows, columns), of the region where one is given. ``held`` as of
+        `apply_layers`.
         """
+        return self.apply_layers(self.shared_layers(landmarks), parts, region, held)
+
+    def shared_layers(self, landmarks: Sequence[int]) -> Layers:
+        """Return the layers as landmarks share them."""
 
         def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
             return self.layer(name).forward_landmarks(parts, landmarks, padded=padded)
 
-        return self.apply_layers(layers, parts, region)
+        return layers
 
 
 def forward_each(
-    blocks: Sequence[Block], parts: ChannelParts, region: Region | None = None
+    blocks: Sequence[Block],
+    parts: ChannelParts,
+    region: Region | None = None,
+    held: Region | None = None,
 ) -> Tensor:
     """Pass the maps of K landmarks through one block per landmark, in one call.
 
@@ -140,7 +164,7 @@ def forward_each(
         passed = grouped_conv(conv, parts, len(own))
         return grouped_norm(norms, passed) if norms and not included else passed
 
-    return blocks[0].apply_layers(layers, parts, region)
+    return blocks[0].apply_layers(layers, parts, region, held)
 
 
 class DoubleConv(Block):
@@ -164,7 +188,11 @@ class DoubleConv(Block):
         self.second = layer(out_channels, out_channels, (3, 3))
 
     def apply_layers(
-        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+        self,
+        layers: Layers,
+        parts: ChannelParts,
+        region: Region | None = None,
+        held: Region | None = None,
     ) -> Tensor:
         """Pass whole maps, or those of a region.
 
@@ -189,6 +217,8 @@ class RFB(Block):
 
     BRANCHES = (3, 5, 7)
     """r: length of the row and column kernels, and dilation."""
+    REACH = 1 + BRANCHES[-1] + BRANCHES[-1] // 2
+    """Cells on each side of a cell that it is computed from."""
 
     def __init__(
         self,
@@ -210,44 +240,118 @@ class RFB(Block):
         self.join = layer(out_channels * (1 + len(self.BRANCHES)), out_channels, (3, 3))
         self.shortcut = layer(in_channels, out_channels, (1, 1))
 
+    def forward_landmarks(
+        self,
+        parts: ChannelParts,
+        landmarks: Sequence[int],
+        region: Region | None = None,
+        held: Region | None = None,
+    ) -> Tensor:
+        """As `Block.forward_landmarks`; what all landmarks read alike goes through once."""
+        layers = self.shared_layers(landmarks)
+        apart = region is not None and self._is_less_work_apart(parts)
+        lengthen = self._lengthened_apart if apart else self._lengthened
+        return self.apply_layers(layers, parts, region, held, lengthen)
+
     def apply_layers(
-        self, layers: Layers, parts: ChannelParts, region: Region | None = None
+        self,
+        layers: Layers,
+        parts: ChannelParts,
+        region: Region | None = None,
+        held: Region | None = None,
+        lengthen: _Lengthen | None = None,
     ) -> Tensor:
         """Pass whole maps.
 
         For a region, the two 3 x 3 convolutions of each branch, three quarters of the cost, are
-        restricted to it. In evaluation so are those before them, to the cells that are needed.
+        restricted to it. In evaluation so are those before them, to the cells that are needed; the
+        parts may then hold no more than the region with `REACH` cells on each side.
         """
+        lengthen = lengthen or self._lengthened
 
-        def crop(parts: ChannelParts, border: int) -> ChannelParts:
-            return parts if region is None else [region.grow(border).crop(p) for p in parts]
+        def crop(border: int) -> ChannelParts:
+            return parts if region is None else [region.grow(border).take(p, held) for p in parts]
 
-        branches = [layers("point", crop(parts, 1))]
+        branches = [layers("point", crop(1))]
         for r in RFB.BRANCHES:
             if region is None:
                 reduced = layers(f"reduce{r}", parts)
                 lengthened = layers(f"column{r}", [layers(f"row{r}", [reduced])])
             else:
-                lengthened = self._lengthened(layers, parts, region.grow(1 + r), r)
+                lengthened = lengthen(layers, parts, region.grow(1 + r), r, held)
             branches.append(layers(f"dilated{r}", [lengthened], padded=region is None))
         if region is not None:
             # To the last convolution, cells beyond the map's border are padding.
             branches = [region.grow(1).cleared(branch) for branch in branches]
         joined = layers("join", branches, padded=region is None)
-        return _relu(joined + layers("shortcut", crop(parts, 0)))
+        return _relu(joined + layers("shortcut", crop(0)))
 
-    def _lengthened(self, layers: Layers, parts: ChannelParts, wanted: Region, r: int) -> Tensor:
+    def _lengthened(
+        self, layers: Layers, parts: ChannelParts, wanted: Region, r: int, held: Region | None
+    ) -> Tensor:
         """Pass a branch's first three convolutions, for a region; 0 beyond the map's border."""
         reach = r // 2
         read = wanted.grow(reach)
         # Once for all landmarks where they read the same: not in each one's region.
         reduced = layers(f"reduce{r}", parts)
-        if self.training or not read.is_small:
+        if held is None and (self.training or not read.is_small):
             return wanted.crop(layers(f"column{r}", [layers(f"row{r}", [reduced])]))
         # To each convolution, cells beyond the map's border are padding.
-        rows = layers(f"row{r}", [read.crop(reduced)], padded=False)
+        rows = layers(f"row{r}", [read.take(reduced, held)], padded=False)
         columns = layers(f"column{r}", [read.shrink_columns(reach).cleared(rows)], padded=False)
         return wanted.cleared(columns)
+
+    def _is_less_work_apart(self, parts: ChannelParts) -> bool:
+        """Whether `_lengthened_apart` is the same, and less work."""
+        alone, own = _apart(parts)
+        if self.training or self.point.norm.per_landmark or not alone or not own:
+            return False
+        longest, width = RFB.BRANCHES[-1], self.point.conv.out_channels
+        channels = sum(part.shape[2] for part in own)
+        return longest**2 * channels < channels + 2 * longest * width
+
+    def _lengthened_apart(
+        self, layers: Layers, parts: ChannelParts, wanted: Region, r: int, held: Region | None
+    ) -> Tensor:
+        """`_lengthened` of what all landmarks read alike, once, and of what each reads, as a sum.
+
+        Without a ReLU between them the three convolutions are affine. Of the few channels that
+        belong to a landmark they are one r x r convolution.
+        """
+        reduce, row, column = (self._included(f"{name}{r}") for name in ("reduce", "row", "column"))
+        split = reduce.split(parts).weights
+        alone, own = _apart(parts)
+        of_alone, of_own = (
+            [w for w, part in zip(split, parts, strict=True) if (part.shape[1] == 1) is shared]
+            for shared in (True, False)
+        )
+        reduced = shared_conv(replace(reduce, weights=tuple(of_alone)), alone)
+        whole = layers(f"column{r}", [layers(f"row{r}", [reduced])])
+        [rows], [columns] = row.weights, column.weights
+        square = [
+            torch.einsum(
+                "ony,ncx->ocyx",
+                columns[..., 0],
+                torch.einsum("nmx,mc->ncx", rows[:, :, 0], w[..., 0, 0]),
+            )
+            for w in of_own
+        ]
+        read = wanted.grow(r // 2)
+        lengthened = shared_conv(
+            ConvWeights(tuple(square), None, (0, 0), (1, 1)), [read.take(p, held) for p in own]
+        )
+        return wanted.cleared(wanted.take(whole, held) + lengthened)
+
+    def _included(self, name: str) -> ConvWeights:
+        """Return a layer's weights with its batch norm in evaluation mode."""
+        layer = self.layer(name)
+        weights = ConvWeights.of([layer.conv])
+        return weights.fuse([layer.norm.for_landmark(0)]) if layer.norm.present else weights
+
+
+def _apart(parts: ChannelParts) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parts that are the same for all landmarks, and those of each."""
+    return [p for p in parts if p.shape[1] == 1], [p for p in parts if p.shape[1] > 1]
 
 
 def _relu(maps: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class NetworkConfig:
 
     @property
     def windowed_levels(self) -> tuple[int, ...]:
-        """Levels that are decoded only around points, where these are known.
+        """Levels that training decodes only around the points.
 
         Not those of receptive field blocks, which read far around.
         """

@@ -20,7 +20,12 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.blocks import RFB, Block, DoubleConv, forward_each
-from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig, Normalisation
+from napari_oneshot_lmk.network.config import (
+    LEVELS,
+    WINDOWED_LEVELS,
+    NetworkConfig,
+    Normalisation,
+)
 from napari_oneshot_lmk.network.kept_weights import weights_for
 from napari_oneshot_lmk.network.multi_landmark import ChannelParts, shared_conv
 from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsample, upsample_region
@@ -221,23 +226,32 @@ class LandmarkNetwork(nn.Module):
             return Region.around(points_yx, 2**level, side, full_yx)
 
         sides = [window] * len(LEVELS) if isinstance(window, int) else list(window)
-        regions = {}
+        held, of_blocks = {}, {}
         if self.depends_on_landmark or len(landmarks) == 1:
-            held = {level: max(sides[level - 1], SMALLEST_REGION) for level in DECODER_LEVELS}
-            if not self.training:
-                # What the next finer level is interpolated from; of blocks what is asked for.
-                held[2] = max(held[2], held[1] // 2 + 6)
-                held[3] = max(sides[2], held[2] // 2 + 6)
-                held |= {level: sides[level - 1] for level in self.config.rfb_levels[:-1]}
-            regions = {level: around(level, side) for level, side in held.items()}
-        decoded = self._decode(maps, landmarks, regions)
+            smallest = {i: max(sides[i - 1], SMALLEST_REGION) for i in DECODER_LEVELS}
+            sizes = smallest if self.training else self._sides_held(sides)
+            held = {level: around(level, side) for level, side in sizes.items()}
+            asked = smallest if self.training else {i: sides[i - 1] for i in DECODER_LEVELS}
+            of_blocks = {i: around(i, asked[i]) for i in self.config.rfb_levels[:-1]}
+        decoded = self._decode(maps, landmarks, held)
         windows = []
         for level in LEVELS:
-            features = self._features(level, decoded[level], landmarks, regions.get(level))
+            features = self._features(level, decoded[level], landmarks, of_blocks.get(level))
             wanted = around(level, max(maps[-1].shape) if level == COARSEST else sides[level - 1])
             embeddings = self._embed(level, features.within(wanted), landmarks)
             windows.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
         return tuple(windows)
+
+    def _sides_held(self, sides: Sequence[int]) -> dict[int, int]:
+        """Return how many cells along a side of levels 1 to 3 evaluation decodes.
+
+        What is asked for, what the next finer level is interpolated from, and what a receptive
+        field block reads.
+        """
+        first = max(sides[0], SMALLEST_REGION)
+        second = max(sides[1], SMALLEST_REGION, first // 2 + 6)
+        around = 2 * RFB.REACH if 3 in self.config.rfb_levels else 0
+        return {1: first, 2: second, 3: max(sides[2] + around, second // 2 + 6)}
 
     def adapter(self, landmark: int) -> Adapter:
         """Return the adapter of a landmark."""
@@ -276,9 +290,10 @@ class LandmarkNetwork(nn.Module):
         coarsest = self._read(maps, COARSEST)
         whole = Region.whole_map(coarsest, len(landmarks))
         decoded = {COARSEST: LevelMaps((coarsest[:, None],), whole)}
+        windowed = self.config.windowed_levels if self.training else WINDOWED_LEVELS
         for level in reversed(DECODER_LEVELS):
             coarser = decoded[level + 1]
-            held = regions.get(level) if level in self.config.windowed_levels else None
+            held = regions.get(level) if level in windowed else None
             if held is None or held.is_whole:
                 skip = self._read(maps, level)[:, None]
                 held = Region.whole_map(skip, len(landmarks))
@@ -299,9 +314,11 @@ class LandmarkNetwork(nn.Module):
         if level not in self.config.rfb_levels:
             return decoded
         # To restrict the block to a region saves time only where that is small.
-        held = region if region is not None and region.is_small else decoded.region
+        of = None if decoded.region.is_whole else decoded.region
+        small = region is not None and (region.is_small or of is not None)
+        held = region if region is not None and small else decoded.region
         own = [self.adapter(k).rfbs.at(level) for k in landmarks if len(self.adapters)]
-        return _concat_adapters(self.rfbs.at(level), own, decoded.parts, landmarks, held)
+        return _concat_adapters(self.rfbs.at(level), own, decoded.parts, landmarks, held, of)
 
     def _embed(self, level: int, features: ChannelParts, landmarks: Sequence[int]) -> Tensor:
         """Return F_e of a level (equation 5), (B, K, E, rows, columns)."""
@@ -310,14 +327,20 @@ class LandmarkNetwork(nn.Module):
 
 
 def _concat_adapters(
-    shared: Block, own: Sequence[Block], parts: ChannelParts, landmarks: Sequence[int], held: Region
+    shared: Block,
+    own: Sequence[Block],
+    parts: ChannelParts,
+    landmarks: Sequence[int],
+    held: Region,
+    of: Region | None = None,
 ) -> LevelMaps:
     """``Concat(Conv(F_i), Conv-A_k(F_i))`` for several landmarks k (equations 1 and 4).
 
-    As `concat_adapter`, for the cells in ``held``; what is concatenated is kept as parts.
+    As `concat_adapter`, for the cells in ``held``; what is concatenated is kept as parts. Those
+    that are read hold the cells ``of``, if not whole maps.
     """
     region = None if held.is_whole else held
-    made = [shared.forward_landmarks(parts, landmarks, region)]
+    made = [shared.forward_landmarks(parts, landmarks, region, of)]
     if own:
-        made.append(forward_each(own, parts, region))
+        made.append(forward_each(own, parts, region, of))
     return LevelMaps(tuple(made), held)

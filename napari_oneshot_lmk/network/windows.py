@@ -135,6 +135,10 @@ class Region:
         found = found.reshape(*index.shape, channels).permute(0, 1, 4, 2, 3)
         return local.cleared(found) if held is None else found
 
+    def take(self, maps: Tensor, held: Region | None) -> Tensor:
+        """Return `crop` of whole maps, or of those that hold a region: 0 beyond the map, too."""
+        return self.crop(maps) if held is None else self.cleared(self.crop(maps, held))
+
 
 @dataclass(frozen=True)
 class LevelMaps:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from random_network import assert_same_gradients, random_maps, random_network
 
+from napari_oneshot_lmk.network.blocks import RFB
 from napari_oneshot_lmk.network.network import SMALLEST_REGION
 from napari_oneshot_lmk.network.windows import Region, upsample, upsample_region
 
@@ -76,6 +77,25 @@ def test_windows_are_slices_of_whole_maps(height, width, ceil, window, kind):
 def test_so_they_are_where_each_level_has_its_own_side(height, width, ceil, sides, kind):
     maps = random_maps(height, width, ceil=ceil)
     assert_slices(random_network(), maps, points_of(kind, height, width), sides)
+
+
+@pytest.mark.parametrize("kind", ["anywhere", "first corner", "last corner", "edges"])
+@pytest.mark.parametrize("normalisation", ["batch", "none"])
+@pytest.mark.parametrize(("height", "width", "ceil"), SIZES)
+def test_a_block_takes_apart_what_is_shared(height, width, ceil, normalisation, kind, monkeypatch):
+    """Wide blocks of which each landmark reads few channels: as in the paper's network."""
+    taken, real = [], RFB._lengthened_apart
+
+    def spy(block, *arguments):
+        taken.append(block)
+        return real(block, *arguments)
+
+    monkeypatch.setattr(RFB, "_lengthened_apart", spy)
+    network = random_network(normalisation, adapter_channels=2, width=0.05)
+    maps = random_maps(height, width, ceil=ceil)
+    assert_slices(network, maps, points_of(kind, height, width), (24, 15, 9, 5, 9))
+    whole = min(maps[3].shape[-2:]) <= 5
+    assert whole or set(taken) == {network.rfbs.at(4)}
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
