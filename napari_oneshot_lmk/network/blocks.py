@@ -115,7 +115,7 @@ class Block(nn.Module):
         """Pass (B, C, h, w) maps of one landmark."""
 
         def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
-            whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+            whole = _tensors(parts)[0] if len(parts) == 1 else torch.cat(_tensors(parts), dim=1)
             passed: Tensor = self.layer(name)(whole, landmark)
             return passed
 
@@ -270,7 +270,9 @@ class RFB(Block):
         lengthen = lengthen or self._lengthened
 
         def crop(border: int) -> ChannelParts:
-            return parts if region is None else [region.grow(border).take(p, held) for p in parts]
+            if region is None:
+                return parts
+            return [region.grow(border).take(part, held) for part in _tensors(parts)]
 
         branches = [layers("point", crop(1))]
         for r in RFB.BRANCHES:
@@ -351,7 +353,13 @@ class RFB(Block):
 
 def _apart(parts: ChannelParts) -> tuple[list[Tensor], list[Tensor]]:
     """Return the parts that are the same for all landmarks, and those of each."""
-    return [p for p in parts if p.shape[1] == 1], [p for p in parts if p.shape[1] > 1]
+    maps = _tensors(parts)
+    return [p for p in maps if p.shape[1] == 1], [p for p in maps if p.shape[1] > 1]
+
+
+def _tensors(parts: ChannelParts) -> list[Tensor]:
+    """Return parts none of which is `WholeMaps`: only a `DoubleConv` in a region reads these."""
+    return [part for part in parts if isinstance(part, Tensor)]
 
 
 def _relu(maps: Tensor) -> Tensor:

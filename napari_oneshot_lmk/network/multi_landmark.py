@@ -16,8 +16,28 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.network.config import Normalisation
 from napari_oneshot_lmk.network.sync_batch_norm import BatchNorm, sync_batch_norm
+from napari_oneshot_lmk.network.windows import Region
 
-ChannelParts = Sequence[Tensor]
+
+@dataclass(frozen=True)
+class WholeMaps:
+    """A part that is convolved whole, of which each landmark's region is taken afterwards.
+
+    That is less work than convolving the regions where these have more cells than the map.
+    """
+
+    maps: Tensor
+    """(B, 1, C, h, w)."""
+    region: Region
+    """Of what the convolution makes of them."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the maps."""
+        return self.maps.shape
+
+
+ChannelParts = Sequence[Tensor | WholeMaps]
 """Maps to be concatenated along C: each (B, K or 1, C, h, w)."""
 
 
@@ -74,6 +94,12 @@ class ConvWeights:
         weights = tuple(weight * gain[:, None, None, None] for weight in self.weights)
         return replace(self, weights=weights, bias=bias)
 
+    @property
+    def full_padding(self) -> tuple[int, ...]:
+        """With which a map keeps its size."""
+        sizes = zip(self.weights[0].shape[-2:], self.dilation, strict=True)
+        return tuple(length // 2 * dilation for length, dilation in sizes)
+
     def split(self, parts: ChannelParts) -> ConvWeights:
         """Return the weights by the parts that they apply to."""
         [whole] = self.weights
@@ -97,12 +123,19 @@ def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
     totals: dict[int, Tensor] = {}
     for part, weight in zip(parts, conv.weights, strict=True):
         bias = None if totals else conv.bias
-        flat = F.conv2d(_fold_into_batch(part), weight, bias, 1, conv.padding, conv.dilation)
-        num_landmarks = part.shape[1]
+        if isinstance(part, WholeMaps):
+            whole = F.conv2d(
+                _fold_into_batch(part.maps), weight, bias, 1, conv.full_padding, conv.dilation
+            )
+            flat = _fold_into_batch(part.region.crop(whole[:, None]))
+            num_landmarks = part.region.origin_yx.shape[1]
+        else:
+            flat = F.conv2d(_fold_into_batch(part), weight, bias, 1, conv.padding, conv.dilation)
+            num_landmarks = part.shape[1]
         # In place: no gradient needs the output of a convolution.
         known = totals.get(num_landmarks)
         totals[num_landmarks] = flat if known is None else known.add_(flat)
-    first, *others = [_unfold_batch(total, len(parts[0])) for total in totals.values()]
+    first, *others = [_unfold_batch(total, parts[0].shape[0]) for total in totals.values()]
     return sum(others, first)
 
 
@@ -116,8 +149,13 @@ def grouped_conv(conv: ConvWeights, parts: ChannelParts, num_landmarks: int) -> 
         bias = conv.bias if total is None else None
         # One group, so one dense convolution, where all landmarks read the same map.
         groups = part.shape[1]
-        maps = _fold_into_channels(part)
-        flat = F.conv2d(maps, weight, bias, 1, conv.padding, conv.dilation, groups)
+        if isinstance(part, WholeMaps):
+            maps = _fold_into_channels(part.maps)
+            whole = F.conv2d(maps, weight, bias, 1, conv.full_padding, conv.dilation)
+            flat = _fold_into_channels(part.region.crop(_unfold_channels(whole, num_landmarks)))
+        else:
+            maps = _fold_into_channels(part)
+            flat = F.conv2d(maps, weight, bias, 1, conv.padding, conv.dilation, groups)
         total = flat if total is None else total.add_(flat)
     assert total is not None
     return _unfold_channels(total, num_landmarks)

@@ -27,7 +27,7 @@ from napari_oneshot_lmk.network.config import (
     Normalisation,
 )
 from napari_oneshot_lmk.network.kept_weights import weights_for
-from napari_oneshot_lmk.network.multi_landmark import ChannelParts, shared_conv
+from napari_oneshot_lmk.network.multi_landmark import ChannelParts, WholeMaps, shared_conv
 from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsample, upsample_region
 
 COARSEST = LEVELS[-1]
@@ -271,6 +271,27 @@ class LandmarkNetwork(nn.Module):
         """Return F_v of a level as the decoder reads it, (B, C, h, w)."""
         return read_map(maps, level, self.laterals, self.heads.at(COARSEST).weight.dtype)
 
+    def _concat_region(
+        self, maps: Sequence[Tensor], level: int, coarser: LevelMaps, held: Region
+    ) -> list[Tensor | WholeMaps]:
+        """Return F_concat (equation 2) of what a region of F_c is computed from."""
+        needed = held.grow(DoubleConv.REACH)
+        first = held.grow(DoubleConv.REACH - 1)
+        large = needed.is_large and not self.training
+        alone = coarser.region.is_whole and large
+        skip: Tensor | WholeMaps
+        if large:
+            skip = WholeMaps(self._read(maps, level)[:, None], first)
+        else:
+            skip = self._read_region(maps, level, needed)
+        ups = [
+            WholeMaps(upsample(part, held.full_yx), first)
+            if alone and part.shape[1] == 1
+            else upsample_region(part, coarser.region, needed)
+            for part in coarser.parts
+        ]
+        return [skip, *ups]
+
     def _read_region(self, maps: Sequence[Tensor], level: int, region: Region) -> Tensor:
         """Return `_read` in a region, (B, K, C, rows, columns), 0 beyond the map.
 
@@ -297,11 +318,10 @@ class LandmarkNetwork(nn.Module):
             if held is None or held.is_whole:
                 skip = self._read(maps, level)[:, None]
                 held = Region.whole_map(skip, len(landmarks))
-                concat = [skip, *(upsample(part, held.full_yx) for part in coarser.parts)]
+                ups = [upsample(part, held.full_yx) for part in coarser.parts]
+                concat: list[Tensor | WholeMaps] = [skip, *ups]
             else:
-                needed = held.grow(DoubleConv.REACH)
-                ups = [upsample_region(part, coarser.region, needed) for part in coarser.parts]
-                concat = [self._read_region(maps, level, needed), *ups]
+                concat = self._concat_region(maps, level, coarser, held)
             shared = self.decoder.at(level).convs
             own = [self.adapter(k).convs.at(level) for k in landmarks if len(self.adapters)]
             decoded[level] = _concat_adapters(shared, own, concat, landmarks, held)

@@ -74,6 +74,16 @@ class Region:
         landmarks = self.origin_yx.shape[1]
         return landmarks * rows * columns < self.full_yx[0] * self.full_yx[1]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it saves work to convolve the map and to crop what comes of it.
+
+        All landmarks' rectangles hold more cells than the map, and each a fourth of it.
+        """
+        rows, columns = self.size_yx
+        fourth = 4 * rows * columns >= self.full_yx[0] * self.full_yx[1]
+        return fourth and not self.is_fewer_cells
+
     def grow(self, cells: int) -> Region:
         """Return the region with a border of ``cells`` more on each side."""
         rows, columns = self.size_yx

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.images import template_of, write_images
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.training.checkpoint import Checkpoint, KeptNetwork
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import Inspection
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Preparing, Stepped
@@ -28,6 +27,7 @@ from napari_oneshot_lmk.training.trainer import fit
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.training.checkpoint import Checkpoint, KeptNetwork
 
 LANDMARKS = 19
 IMAGES = 149
