@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.preset import Preset
 
 
 # The criterion of selection needs more images than the samples are, and of so few a network learns
@@ -36,6 +37,13 @@ ENOUGH_IMAGES = 40
 """From so many on, training takes the preset as it is."""
 
 
+def preset_for(images: int) -> Preset:
+    """Return what the demo trains so many images with."""
+    from napari_oneshot_lmk.training.preset import Preset
+
+    return Preset.load("laptop").changed({} if images >= ENOUGH_IMAGES else SHORT)
+
+
 def _train_on_samples(part: _Shown, encoder: Encoder, run: Path) -> Report:
     """Train a fused model on the images of an anatomy, without landmarks, and score it on them."""
     from napari_oneshot_lmk.detection.model import TrainedModel
@@ -43,12 +51,10 @@ def _train_on_samples(part: _Shown, encoder: Encoder, run: Path) -> Report:
     from napari_oneshot_lmk.evaluation.report import evaluate
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.events import Stepped
-    from napari_oneshot_lmk.training.preset import Preset
     from napari_oneshot_lmk.training.train import train
 
     dataset, names = part.dataset, part.dataset.others
-    enough = len(names) >= ENOUGH_IMAGES
-    preset = Preset.load("laptop").changed({} if enough else SHORT)
+    preset = preset_for(len(names))
     config, spacings = TrainingConfig(preset=preset), dataset.spacings_mm_yx(names)
     files = [dataset.file_of(name) for name in names]
     with counting_bar("Training a fused model on them") as advance:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from cli_scene import point_rows, refused, save_image, save_table, scene, succeed, view
 
+from napari_oneshot_lmk.cli.demo import ENOUGH_IMAGES, preset_for
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.preset import Preset
 
 SHORT = {
     "training.epochs": 1,
@@ -84,6 +86,31 @@ def test_demo(monkeypatch, tmp_path):
 
     assert "--overwrite" in refused(2, "demo", "--out", out)
     succeed("demo", "--out", out, "--overwrite", "--no-training")
+
+
+def test_demo_on_more_skulls_than_the_samples(monkeypatch, tmp_path):
+    make_samples(tmp_path / "samples")
+    make_samples(tmp_path / "more")
+    images = tmp_path / "more" / "skull" / "images"
+    (images / "skull_3.png").rename(images / "skull_4.png")
+    table = tmp_path / "more" / "skull" / "landmarks.csv"
+    table.write_text(table.read_text().replace("skull_3.png", "skull_4.png"))
+    description = tmp_path / "more" / "skull" / "dataset.json"
+    description.write_text(description.read_text().replace("skull_3.png", "skull_4.png"))
+    monkeypatch.setattr(
+        "napari_oneshot_lmk.samples.sample_folder", lambda anatomy: tmp_path / "samples" / anatomy
+    )
+    out = tmp_path / "demo"
+    succeed("demo", "--out", out, "--skulls", images.parent, "--no-training")
+    found = {landmarks.image for landmarks in read_landmarks(out / "found.csv")}
+    assert found == {"skull_2.png", "skull_4.png", "hand_2.png", "hand_3.png"}
+
+
+@pytest.mark.parametrize(("images", "changed"), [(ENOUGH_IMAGES - 1, True), (ENOUGH_IMAGES, False)])
+def test_few_images_are_trained_on_with_care(images, changed):
+    preset = preset_for(images)
+    assert (preset != Preset.load("laptop")) is changed
+    assert (preset.detection.instant_share == 1.0) is changed
 
 
 def test_demo_on_the_shipped_skulls(monkeypatch, tmp_path):
