@@ -106,11 +106,12 @@ def test_demo_on_more_skulls_than_the_samples(monkeypatch, tmp_path):
     assert found == {"skull_2.png", "skull_4.png", "hand_2.png", "hand_3.png"}
 
 
-@pytest.mark.parametrize(("images", "changed"), [(ENOUGH_IMAGES - 1, True), (ENOUGH_IMAGES, False)])
-def test_few_images_are_trained_on_with_care(images, changed):
-    preset = preset_for(images)
-    assert (preset != Preset.load("laptop")) is changed
-    assert (preset.detection.instant_share == 1.0) is changed
+def test_few_images_do_not_choose_an_epoch():
+    few, enough, laptop = preset_for(ENOUGH_IMAGES - 1), preset_for(ENOUGH_IMAGES), "laptop"
+    assert few.training.selection == "last"
+    assert enough.training == Preset.load(laptop).training
+    for preset in (few, enough):
+        assert preset.detection.instant_share > Preset.load(laptop).detection.instant_share
 
 
 def test_demo_on_the_shipped_skulls(monkeypatch, tmp_path):
