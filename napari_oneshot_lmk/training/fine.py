@@ -208,7 +208,6 @@ class _FineTrainer:
             network.parameters(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
-            fused=True,
         )
         agent = None
         if self.settings.target_precision == "adaptive":

@@ -231,10 +231,7 @@ class FineTuner(Trainer):
         trained = state.network.adapters.requires_grad_(True).parameters()
         settings = self.settings
         state.optimiser = torch.optim.Adam(
-            trained,
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
+            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         return state
 

@@ -71,11 +71,10 @@ class NetworkState:
         network = _new_network(task, index, channels).to(task.encoder.device)
         settings = task.preset.training
         optimiser = torch.optim.Adam(
+            # Not fused: what that computes depends on the number of threads, to the last bit.
             network.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            # One pass over all parameters, of which each adapter has dozens of small ones.
-            fused=True,
         )
         rows = task.landmark_groups[index]
         return cls(index, rows, network, optimiser, labels, processes=task.group.size)
