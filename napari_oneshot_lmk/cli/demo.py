@@ -87,7 +87,7 @@ def _print_before_and_after(before: Report, after: Report, title: str, images: i
     if images < ENOUGH_IMAGES:
         told = "show how training goes, not what it gains, and may even lose a little"
     else:
-        told = "show how training goes: on them it mends gross errors, little else"
+        told = "show how training goes: on them it mends some gross errors, little else"
     print_line(
         f"{images} generated images {told}. What it gains on radiographs is in "
         "docs/benchmarks/cephalogram.md."
