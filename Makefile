@@ -34,8 +34,7 @@ setup-window:
 SKULLS ?= 60
 DRAWN = out/phantoms-$(SKULLS)
 
-$(DRAWN)/skull/dataset.json:
-	@$(MAKE) --no-print-directory setup
+$(DRAWN)/skull/dataset.json: | setup
 	@echo "Drawing $(SKULLS) skulls ..."
 	@$(RUN) scripts/phantoms --anatomy skull --count $(SKULLS) --workers 2 --out $(DRAWN)
 

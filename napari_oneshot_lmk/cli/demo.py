@@ -84,13 +84,10 @@ def _print_before_and_after(before: Report, after: Report, title: str, images: i
         rows.append([name, *errors, *shares])
     distances = [f"< {key} mm %" for key in sdr_keys()]
     print_table(title, ["", "MRE mm", "median mm", *distances], rows)
-    if images < ENOUGH_IMAGES:
-        told = "show how training goes, not what it gains, and may even lose a little"
-    else:
-        told = "show how training goes: on them it mends some gross errors, little else"
+    few = ", and so few may even lose a little" if images < ENOUGH_IMAGES else ""
     print_line(
-        f"{images} generated images {told}. What it gains on radiographs is in "
-        "docs/benchmarks/cephalogram.md."
+        f"{images} generated images show how training goes{few}: what it gains on radiographs is "
+        "in docs/benchmarks/cephalogram.md."
     )
 
 

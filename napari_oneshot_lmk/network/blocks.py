@@ -7,7 +7,7 @@ layers are its own, for one landmark (`forward`) or shared by several
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -34,9 +34,6 @@ class Layers(Protocol):
 
     def __call__(self, name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
         """Without padding the maps shrink."""
-
-
-_Lengthen = Callable[["Layers", ChannelParts, Region, int, "Region | None"], Tensor]
 
 
 class ConvNorm(nn.Module):
@@ -104,10 +101,13 @@ class Block(nn.Module):
         parts: ChannelParts,
         region: Region | None = None,
         held: Region | None = None,
+        *,
+        shared: bool = False,
     ) -> Tensor:
         """Pass the parts of a concatenation through the layers, for a region if one is given.
 
-        ``held`` are the cells that the parts hold, if not whole maps.
+        ``held`` are the cells that the parts hold, if not whole maps; ``shared`` says that the
+        layers are those of this block for all landmarks.
         """
         raise NotImplementedError
 
@@ -133,15 +133,11 @@ class Block(nn.Module):
         Returns (B, K or 1, C', rows, columns), of the region where one is given. ``held`` as of
         `apply_layers`.
         """
-        return self.apply_layers(self.shared_layers(landmarks), parts, region, held)
-
-    def shared_layers(self, landmarks: Sequence[int]) -> Layers:
-        """Return the layers as landmarks share them."""
 
         def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
             return self.layer(name).forward_landmarks(parts, landmarks, padded=padded)
 
-        return layers
+        return self.apply_layers(layers, parts, region, held, shared=True)
 
 
 def forward_each(
@@ -193,6 +189,8 @@ class DoubleConv(Block):
         parts: ChannelParts,
         region: Region | None = None,
         held: Region | None = None,
+        *,
+        shared: bool = False,
     ) -> Tensor:
         """Pass whole maps, or those of a region.
 
@@ -240,26 +238,14 @@ class RFB(Block):
         self.join = layer(out_channels * (1 + len(self.BRANCHES)), out_channels, (3, 3))
         self.shortcut = layer(in_channels, out_channels, (1, 1))
 
-    def forward_landmarks(
-        self,
-        parts: ChannelParts,
-        landmarks: Sequence[int],
-        region: Region | None = None,
-        held: Region | None = None,
-    ) -> Tensor:
-        """As `Block.forward_landmarks`; what all landmarks read alike goes through once."""
-        layers = self.shared_layers(landmarks)
-        apart = region is not None and self._is_less_work_apart(parts)
-        lengthen = self._lengthened_apart if apart else self._lengthened
-        return self.apply_layers(layers, parts, region, held, lengthen)
-
     def apply_layers(
         self,
         layers: Layers,
         parts: ChannelParts,
         region: Region | None = None,
         held: Region | None = None,
-        lengthen: _Lengthen | None = None,
+        *,
+        shared: bool = False,
     ) -> Tensor:
         """Pass whole maps.
 
@@ -267,7 +253,8 @@ class RFB(Block):
         restricted to it. In evaluation so are those before them, to the cells that are needed; the
         parts may then hold no more than the region with `REACH` cells on each side.
         """
-        lengthen = lengthen or self._lengthened
+        apart = shared and region is not None and self._is_less_work_apart(parts)
+        lengthen = self._lengthened_apart if apart else self._lengthened
 
         def crop(border: int) -> ChannelParts:
             if region is None:
@@ -359,7 +346,9 @@ def _apart(parts: ChannelParts) -> tuple[list[Tensor], list[Tensor]]:
 
 def _tensors(parts: ChannelParts) -> list[Tensor]:
     """Return parts none of which is `WholeMaps`: only a `DoubleConv` in a region reads these."""
-    return [part for part in parts if isinstance(part, Tensor)]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    assert len(tensors) == len(parts), "whole maps were given to a block that reads regions"
+    return tensors
 
 
 def _relu(maps: Tensor) -> Tensor:

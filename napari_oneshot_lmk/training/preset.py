@@ -222,8 +222,8 @@ class FineSettings(Section):
     )
     cell: PositiveInt = _setting(
         2,
-        "side of that level's cells, in pixels of the crop; with 1 a step takes three to four "
-        "times as long",
+        "side of that level's cells, in pixels of the crop; with 1 a step takes several times as "
+        "long",
     )
     epochs: PositiveInt = _setting(9, "in each round")
     epoch_steps: PositiveInt = _setting(
