@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.blocks import RFB, Block, DoubleConv, forward_each
+from napari_oneshot_lmk.network.blocks import Block, DoubleConv, forward_each
 from napari_oneshot_lmk.network.config import (
     LEVELS,
     WINDOWED_LEVELS,
@@ -28,6 +28,7 @@ from napari_oneshot_lmk.network.config import (
 )
 from napari_oneshot_lmk.network.kept_weights import weights_for
 from napari_oneshot_lmk.network.multi_landmark import ChannelParts, WholeMaps, shared_conv
+from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsample, upsample_region
 
 COARSEST = LEVELS[-1]

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.blocks import RFB
 from napari_oneshot_lmk.network.config import DECODER_WIDTHS, RFB_LEVELS, RFB_WIDTHS, SMALLEST_WIDTH
+from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.windows import upsample
 from napari_oneshot_lmk.training.preset import PatchSettings
 from rivals.cc2d import draw_patches

@@ -7,9 +7,10 @@ import torch
 from random_network import assert_same_gradients, gradients, random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.blocks import RFB, DoubleConv
+from napari_oneshot_lmk.network.blocks import DoubleConv
 from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.windows import upsample
 
 NORMALISATIONS = ["batch", "landmark", "none"]

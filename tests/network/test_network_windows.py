@@ -4,8 +4,8 @@ import pytest
 import torch
 from random_network import assert_same_gradients, random_maps, random_network
 
-from napari_oneshot_lmk.network.blocks import RFB
 from napari_oneshot_lmk.network.network import SMALLEST_REGION
+from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.windows import Region, upsample, upsample_region
 
 LANDMARKS = [2, 0, 3]
