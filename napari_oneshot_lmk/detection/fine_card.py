@@ -21,6 +21,10 @@ class FineCard(BaseModel, frozen=True):
     factors: tuple[int, ...] = Field(default=(1, 3), min_length=1)
     """How many times larger the pixels of each channel are."""
     looks: int = Field(default=2, ge=1, le=10)
+    coarse_sd_px: float = Field(default=0.0, ge=0)
+    """Spread of the error that the point before is taken to have, in pixels of a crop, by which
+    it weighs the places that the fine stage sees. 0, and so in older models: they are not
+    weighed."""
     window: int = Field(default=9, ge=1, le=101)
     """Cells around the peak whose mean place is the point."""
     target_sds_px: tuple[float, ...] = ()

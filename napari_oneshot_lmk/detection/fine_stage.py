@@ -19,7 +19,13 @@ from napari_oneshot_lmk.encoders.device import Precision, autocast, resolve_prec
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
-from napari_oneshot_lmk.matching.crops import cut_crops, image_size_yx, pool_image, soft_argmax
+from napari_oneshot_lmk.matching.crops import (
+    cut_crops,
+    image_size_yx,
+    log_gaussian,
+    pool_image,
+    soft_argmax,
+)
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.network.crop_network import CropNetwork
@@ -81,10 +87,13 @@ class FineStage(nn.Module):
         """
         pooled = pool_image(image, self.card.factors)
         last_yx = image_size_yx(image) - 0.5
-        seen = points_yx.to(image)
+        coarse = seen = points_yx.to(image)
         for _ in range(self.card.looks):
             crops = cut_crops(pooled, self.card.factors, seen, self.card.side)
             maps = self.network(crops, landmarks).float()
+            if self.card.coarse_sd_px:
+                # Both as probabilities: what is seen here, times how far off the point may be.
+                maps = maps + log_gaussian(coarse - seen, self.card.side, self.card.coarse_sd_px)
             seen = seen + soft_argmax(maps, self.card.window)
             seen = seen.clamp_min(-0.5).minimum(last_yx)
         return seen

@@ -83,6 +83,17 @@ def gaussian_targets(offsets_yx: Tensor, side: int, sd_px: float | Tensor) -> Te
     return gaussian_maps(offsets_yx + (side - 1) / 2, (side, side), sd_px)
 
 
+def log_gaussian(offsets_yx: Tensor, side: int, sd_px: float) -> Tensor:
+    """Return the logarithm of a Gaussian about each of (B, 2) offsets, (B, side, side).
+
+    As `gaussian_targets`, but 0 at the offset and without an end: it does not underflow.
+    """
+    steps = torch.arange(side, dtype=offsets_yx.dtype, device=offsets_yx.device) - (side - 1) / 2
+    rows = (steps - offsets_yx[:, :1]) ** 2
+    columns = (steps - offsets_yx[:, 1:]) ** 2
+    return (rows[:, :, None] + columns[:, None, :]) / (-2 * sd_px**2)
+
+
 def gaussian_maps(cells_yx: Tensor, shape_yx: Sequence[int], sd: float | Tensor) -> Tensor:
     """Return maps (..., h, w) with sum 1: a Gaussian about each of (..., 2) points, in cells.
 

@@ -363,6 +363,7 @@ class _FineTrainer:
             side=settings.side,
             factors=(1, settings.wider),
             looks=settings.looks,
+            coarse_sd_px=settings.coarse_sd_px,
             window=settings.window,
             target_sds_px=spreads_px,
             network=network.config,

@@ -221,9 +221,7 @@ class FineSettings(Section):
         24, "channels of the network's finest level, a multiple of 4"
     )
     cell: PositiveInt = _setting(
-        2,
-        "side of that level's cells, in pixels of the crop; with 1 a step takes several times as "
-        "long",
+        2, "side of that level's cells, in pixels of the crop; with 1 a step takes far longer"
     )
     epochs: PositiveInt = _setting(9, "in each round")
     epoch_steps: PositiveInt = _setting(
@@ -261,13 +259,16 @@ class FineSettings(Section):
         0.03, "standard deviation at most, grey values run from 0 to 1"
     )
     looks: Annotated[int, Field(ge=1, le=10)] = _setting(
-        2, "at each point, the first around the point that was found before"
+        1, "at each point, the first around the point that was found before"
+    )
+    coarse_sd_px: NonNegativeFloat = _setting(
+        4.0, "spread of the Gaussian about the point before that weighs all places; 0: none does"
     )
     window: Annotated[int, Field(ge=1, le=101)] = _setting(
         9, "cells a side around the peak whose mean place is the point, an odd number"
     )
     share: Annotated[float, Field(ge=0, le=1)] = _setting(
-        0.5, "weight of what the fine stage sees; the rest is that of the point before"
+        1.0, "weight of what the fine stage sees; the rest is that of the point before"
     )
 
 

@@ -80,6 +80,7 @@ def _fine_stage(
         side=settings.fine.side,
         factors=(1, settings.fine.wider),
         looks=settings.fine.looks,
+        coarse_sd_px=settings.fine.coarse_sd_px,
         window=settings.fine.window,
         network=config,
     )

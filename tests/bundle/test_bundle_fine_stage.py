@@ -42,6 +42,7 @@ def with_fine_stage(model: TrainedModel) -> TrainedModel:
         shares=(0.5, 1.0, 0.0),
         pixel=0.4,
         side=32,
+        coarse_sd_px=3.0,
         network=network.config,
     )
     geometry = model.template.image.geometry

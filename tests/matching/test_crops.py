@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_oneshot_lmk.matching.crops import cut_crops, gaussian_targets, pool_image, soft_argmax
+from napari_oneshot_lmk.matching.crops import (
+    cut_crops,
+    gaussian_targets,
+    log_gaussian,
+    pool_image,
+    soft_argmax,
+)
 
 
 def ramp(height: int = 41, width: int = 50) -> torch.Tensor:
@@ -46,6 +52,16 @@ def test_the_peak_of_a_target_is_read_where_it_was_drawn():
     np.testing.assert_allclose(targets.sum((1, 2)), 1, atol=1e-5)
     found = soft_argmax(targets.clamp_min(1e-30).log(), window=9)
     np.testing.assert_allclose(found, offsets, atol=0.02)
+
+
+def test_the_logarithm_of_a_gaussian_is_that_of_its_target():
+    offsets = torch.tensor([[0.0, 0.0], [-3.3, 5.6]])
+    logs = log_gaussian(offsets, side=16, sd_px=2.5)
+    targets = gaussian_targets(offsets, side=16, sd_px=2.5)
+    torch.testing.assert_close(logs.flatten(1).softmax(1), targets.flatten(1), atol=1e-6, rtol=1e-4)
+    # Far away, where a probability would be 0, it still says which place is nearer.
+    far = log_gaussian(torch.tensor([[0.0, 0.0]]), side=96, sd_px=0.5)[0, 0]
+    assert far[40] > far[20] > -float("inf")
 
 
 def test_a_peak_at_the_border_stays_in_the_crop():

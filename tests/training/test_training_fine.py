@@ -38,6 +38,8 @@ SMALL = {
     "fine__epochs": 12,
     "fine__epoch_steps": 3,
     "fine__renewals": 1,
+    "fine__coarse_sd_px": 0.0,
+    "fine__looks": 2,
 }
 
 
