@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.events import Event
     from napari_oneshot_lmk.training.preset import Preset
 
@@ -47,7 +50,8 @@ class TrainingOptions:
     dataset: Dataset
     """Its training images are used without their landmarks."""
     folder: Path
-    """Of the runs, runs/METHOD; a finished run is used as it is."""
+    """Of the runs, runs/METHOD; a finished run is used as it is, and a fine stage follows the
+    one of its method without."""
     preset: Preset
     seed: int = 0
     listen: Callable[[Event], None] = field(default=lambda event: None)
@@ -109,6 +113,8 @@ def trained_method(
         fine=spec.fine,
         seed=options.seed,
     )
+    if spec.fine:
+        _begin_with_coarse(run, config.resolved(template, lambda: encoder.device.type == "cuda"))
     spacings = dataset.spacings_mm_yx(dataset.train)
     for event in train(template, images, run, config, encoder=encoder, spacings_mm_yx=spacings):
         options.listen(event)
@@ -118,6 +124,24 @@ def trained_method(
     assert finished is not None, "a training that has ended without an error has finished"
     stats = TrainingStats(finished.seconds, model.parameters, peak, finished.epoch)
     return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), stats)
+
+
+def _begin_with_coarse(run: Path, config: TrainingConfig) -> None:
+    """Copy the finished run beside this one that is the same training but for a fine stage.
+
+    Then the stage alone is left to train, and both rows are of one coarse model.
+    """
+    from napari_oneshot_lmk.training.run_folder import RunFolder
+
+    for name, spec in TRAINED_METHODS.items():
+        coarse = RunFolder(run.with_name(name))
+        if spec.fine or run.exists() or not coarse.run_path.is_file():
+            continue
+        end = coarse.finished
+        if end is not None and not end.stopped and config.adds_fine_stage(coarse.settings):
+            with atomic_write(run, folder=True) as partial:
+                without = shutil.ignore_patterns(coarse.lock_path.name)
+                shutil.copytree(coarse.path, partial, ignore=without, dirs_exist_ok=True)
 
 
 def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:

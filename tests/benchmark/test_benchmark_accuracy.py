@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_oneshot_lmk.benchmark.methods import (
     checked_methods,
 )
 from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS
+from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -26,6 +28,7 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.run_folder import RunFolder
 
 SCORINGS = ["native", "grid384", "native_without_duplicates", "grid384_without_duplicates"]
 # (rows, columns) by which the content of each image is moved; 0.5 mm a pixel
@@ -123,6 +126,26 @@ def test_a_fine_stage_is_trained_first(data, tmp_path):
     assert "epoch 4 of 4, loss template" in result.stderr
     assert table(out)[0]["method"] == "instant-fine"
     assert int(table(out)[0]["parameters"]) > 0
+
+
+def test_a_fine_stage_follows_the_fused_model_of_the_row_beside_it(data, tmp_path):
+    description = json.loads((data / "dataset.json").read_text())
+    description["splits"] = {"train": ["t.png", "a.png"], "test": ["b.png", "c.png"]}
+    (data / "dataset.json").write_text(json.dumps(description))
+    fine = {"side": 32, "jitter_px": 4.0, "width": 4, "epochs": 1, "epoch_steps": 2, "batch": 4}
+    changes = {f"fine.{name}": value for name, value in fine.items()}
+    changes |= {"training.epochs": 1, "template_copies.count": 4}
+    preset = tmp_path / "short.toml"
+    preset.write_text(Preset.load("laptop").changed(changes).to_toml())
+    out = tmp_path / "out"
+    result = succeed(*call(data, out, "fused,fine", "--preset", preset))
+    assert result.stderr.count("epoch 1 of 1, ") == 1
+    runs = {name: RunFolder(out / "runs" / name) for name in ("fused", "fine")}
+    assert runs["fused"].finished.seconds < runs["fine"].finished.seconds
+    assert not runs["fused"].settings.fine
+    models = {name: TrainedModel.load(run.path) for name, run in runs.items()}
+    assert models["fused"].fine is None
+    assert replace(models["fine"], fine=None).content_sha256 == models["fused"].content_sha256
 
 
 def test_the_help_names_every_method():
