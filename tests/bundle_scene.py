@@ -11,11 +11,15 @@ from torch import nn
 
 from napari_oneshot_lmk.bundle.configs import About
 from napari_oneshot_lmk.bundle.export import Export, export_bundle
+from napari_oneshot_lmk.detection.fine_card import FineCard
+from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.config import NetworkConfig
+from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
+from napari_oneshot_lmk.network.crop_network import CropNetwork
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.trainer import fit
 
@@ -68,6 +72,22 @@ def with_absent(model: TrainedModel) -> TrainedModel:
     points = (*template.landmarks, Landmark(NEVER, None, State.ABSENT))
     landmarks = Landmarks(points, template.landmarks.image)
     return replace(model, template=Template.create(template.image, landmarks, template.name))
+
+
+def with_fine_stage(model: TrainedModel) -> TrainedModel:
+    """Add one that has learnt nothing: a different share for each landmark."""
+    torch.manual_seed(0)
+    network = CropNetwork(CropNetworkConfig(landmarks=3, width=4))
+    card = FineCard(
+        landmarks=tuple(reversed(model.landmarks)),
+        shares=(0.5, 1.0, 0.0),
+        pixel=0.4,
+        side=32,
+        coarse_sd_px=3.0,
+        network=network.config,
+    )
+    geometry = model.template.image.geometry
+    return replace(model, fine=FineStage.build(card, network.state_dict(), geometry))
 
 
 def exported(model: TrainedModel, out: Path, images: Path, **about: str) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +25,8 @@ from napari_oneshot_lmk.matching.crops import (
     pool_image,
     soft_argmax,
 )
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.network.crop_network import CropNetwork
+from napari_oneshot_lmk.network.crop_network import CropNetwork
+from napari_oneshot_lmk.network.layout import without_numbers
 
 
 class FineStage(nn.Module):
@@ -56,10 +54,7 @@ class FineStage(nn.Module):
 
         A `UsageError` is raised where card and state_dict do not fit together.
         """
-        # Its blocks are MONAI's, which takes seconds to import: only where there is a fine stage.
-        from napari_oneshot_lmk.network.crop_network import CropNetwork
-
-        with torch.device("meta"):
+        with without_numbers():
             expected = CropNetwork(card.network).state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
             raise UsageError("the numbers do not fit the layout of the fine stage")

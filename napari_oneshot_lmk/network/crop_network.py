@@ -1,8 +1,8 @@
 """The network of the fine stage: a U-Net that looks for one landmark in a crop.
 
-Built of MONAI's blocks of `BasicUNet`. All landmarks share it; which one is looked for enters at
-the lowest resolution, as a scale and a shift of each channel (feature-wise linear modulation,
-Perez et al. 2018).
+Built of the blocks of MONAI's `BasicUNet`. All landmarks share it; which one is looked for
+enters at the lowest resolution, as a scale and a shift of each channel (feature-wise linear
+modulation, Perez et al. 2018).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.crop_config import NORM_GROUPS, WIDTHS, CropNetworkConfig
+from napari_oneshot_lmk.network.crop_config import WIDTHS, CropNetworkConfig
+from napari_oneshot_lmk.network.unet_blocks import Down, TwoConv, UpCat
 
 
 class CropNetwork(nn.Module):
@@ -31,13 +31,9 @@ class CropNetwork(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.width * times for times in WIDTHS]
-        # Normalised alike in training and evaluation, and whatever else is in the batch.
-        norm = ("group", {"num_groups": NORM_GROUPS})
-        act = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
-        shared = {"act": act, "norm": norm, "bias": False}
-        self.first = TwoConv(2, config.scales * config.cell**2, widths[0], **shared)
-        self.down = nn.ModuleList(Down(2, a, b, **shared) for a, b in pairwise(widths))
-        self.up = nn.ModuleList(UpCat(2, b, a, a, **shared) for a, b in pairwise(widths))
+        self.first = TwoConv(config.scales * config.cell**2, widths[0])
+        self.down = nn.ModuleList(Down(a, b) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(UpCat(b, a, a) for a, b in pairwise(widths))
         self.last = nn.Conv2d(widths[0], 1, 1)
         self.landmark = nn.Embedding(config.landmarks, 2 * widths[-1])
         nn.init.normal_(self.landmark.weight, std=0.1)

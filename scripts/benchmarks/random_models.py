@@ -14,6 +14,7 @@ from napari_oneshot_lmk.detection.model_card import ModelCard
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
+from napari_oneshot_lmk.network.crop_network import CropNetwork
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -67,9 +68,6 @@ def random_detector(
 def _fine_stage(
     template: Template, encoder: Encoder, settings: Preset, names: tuple[str, ...]
 ) -> FineStage:
-    # Imports MONAI, which takes seconds.
-    from napari_oneshot_lmk.network.crop_network import CropNetwork
-
     sizes = {"width": settings.fine.width, "cell": settings.fine.cell}
     config = CropNetworkConfig(landmarks=len(names), **sizes)
     network = CropNetwork(config).requires_grad_(False).eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundle_scene import Unrecorded, random_model
+from bundle_scene import Unrecorded, random_model, with_fine_stage
 from monai.data import MetaTensor
 
 from napari_oneshot_lmk.bundle import export as exporting
@@ -18,35 +18,15 @@ from napari_oneshot_lmk.bundle.export import Export, export_bundle
 from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.bundle.network import PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison
-from napari_oneshot_lmk.detection.fine_card import FineCard
-from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
-from napari_oneshot_lmk.network.crop_network import CropNetwork
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
 ]
-
-
-def with_fine_stage(model: TrainedModel) -> TrainedModel:
-    """Add one that has learnt nothing: a different share for each landmark."""
-    torch.manual_seed(0)
-    network = CropNetwork(CropNetworkConfig(landmarks=3, width=4))
-    card = FineCard(
-        landmarks=tuple(reversed(model.landmarks)),
-        shares=(0.5, 1.0, 0.0),
-        pixel=0.4,
-        side=32,
-        coarse_sd_px=3.0,
-        network=network.config,
-    )
-    geometry = model.template.image.geometry
-    return replace(model, fine=FineStage.build(card, network.state_dict(), geometry))
 
 
 @pytest.fixture(scope="module")

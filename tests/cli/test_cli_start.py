@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bundle_scene import random_model, with_fine_stage
 from cli_scene import make_world, python
 from random_vgg19 import NARROW, saved_weights
 
@@ -51,3 +52,18 @@ def test_detection_loads_what_it_needs(tmp_path: Path):
     assert len(read_landmarks(out)) == 1
     assert {"torch", "PIL"} <= loaded, "the function above sees what is loaded"
     assert not loaded & (NOT_NEEDED | OTHER_FORMATS)
+
+
+def test_a_trained_model_with_a_fine_stage_loads_what_it_needs(tmp_path: Path):
+    world = make_world(tmp_path / "w", template=True)
+    (tmp_path / "scene").mkdir()
+    with_fine_stage(random_model(tmp_path / "scene")).save(tmp_path / "model")
+    out = tmp_path / "found.csv"
+    loaded = modules_after(
+        *("detect", world.images / "one.png", "--model", tmp_path / "model"),
+        *("--device", "cpu", "--out", out),
+    )
+    assert len(read_landmarks(out)) == 1
+    assert "napari_oneshot_lmk.network.unet_blocks" in loaded
+    # The last two are the compiler of PyTorch, which a network on the meta device can wake.
+    assert not loaded & (NOT_NEEDED | OTHER_FORMATS | {"torch._dynamo", "sympy"})
