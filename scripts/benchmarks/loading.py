@@ -13,10 +13,12 @@ from benchmarks import page, reading, start_up
 from benchmarks.images import template_of
 from benchmarks.large_files import KINDS, full_size, write_dicom
 from benchmarks.options import Out
+from benchmarks.random_models import random_model
 from napari_oneshot_lmk.cli.console import counting_bar, print_table
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.encoders.select import instant_encoder
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.atomic import check_writable
@@ -45,8 +47,8 @@ def benchmark_start_up(
 ) -> None:
     """Start the program and detect on one full-size DICOM, again and again.
 
-    Each time in a process of its own, beside processes that only import a library. Writes
-    start_up.json and start_up.md.
+    Each time in a process of its own, without training and with models of random weights,
+    beside processes that only import a library. Writes start_up.json and start_up.md.
     """
     check_writable(out, overwrite=overwrite)
     others = {}
@@ -57,14 +59,20 @@ def benchmark_start_up(
         others[name] = Path(folder).resolve()
     with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
         top = Path(scratch)
-        template_of(LANDMARKS, seed).save(top / "template")
+        template = template_of(LANDMARKS, seed)
+        template.save(top / "template")
         write_dicom(top / "image.dcm", full_size(seed))
+        encoder = instant_encoder(encoder_weights, "cpu")
+        models = {"fused model": False, "fused model with a fine stage": True}
+        for name, fine in models.items():
+            random_model(template, encoder, "laptop", fine=fine).save(top / name)
         with counting_bar("Starting") as advance:
             measured = start_up.measure_start(
                 top / "template",
                 top / "image.dcm",
                 None if encoder_weights is None else encoder_weights.resolve(),
                 top,
+                models={name: top / name for name in models},
                 repeats=repeats,
                 others=others,
                 on_step=advance,

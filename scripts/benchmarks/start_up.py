@@ -51,6 +51,7 @@ def measure_start(
     weights: Path | None,
     scratch: Path,
     *,
+    models: dict[str, Path],
     repeats: int,
     others: dict[str, Path],
     on_step: Callable[[int, int], None],
@@ -67,6 +68,8 @@ def measure_start(
         Of the encoder; else they are looked for.
     scratch : Path
         Folder for results.
+    models : dict of str to Path
+        Trained models whose detection is timed beside that without training.
     repeats : int
         Rounds, after one that fills the system's file cache.
     others : dict of str to Path
@@ -74,19 +77,24 @@ def measure_start(
     on_step : callable
         Called with (processes ended, processes in all).
     """
-    detect = [
-        *("detect", str(image), "--template", str(template), "--device", "cpu"),
-        *("--out", str(scratch / "found.csv"), "--overwrite"),
+    shared = [
+        *("--device", "cpu", "--out", str(scratch / "found.csv"), "--overwrite"),
         *(() if weights is None else ("--encoder-weights", str(weights))),
     ]
     here = Path(__file__).resolve().parents[2]
+    methods = {"detect": ["--template", str(template)]}
+    methods |= {f"detect, {name}": ["--model", str(model)] for name, model in models.items()}
+    checkouts = {"": here, **{f", {name}": path for name, path in others.items()}}
     kinds: list[tuple[str, list[str], Path]] = [
         ("Python alone", ["-c", "pass"], here),
         ("import torch", ["-c", "import torch"], here),
         ("import monai.transforms", ["-c", "import monai.transforms"], here),
         ("detect --help", ["-c", COMMAND, "detect", "--help"], here),
-        ("detect", ["-c", COMMAND, *detect], here),
-        *((f"detect, {name}", ["-c", COMMAND, *detect], path) for name, path in others.items()),
+        *(
+            (f"{title}{name}", ["-c", COMMAND, "detect", str(image), *words, *shared], path)
+            for title, words in methods.items()
+            for name, path in checkouts.items()
+        ),
     ]
     before = os.getloadavg()[0]
     found: dict[str, list[tuple[float, float]]] = {title: [] for title, _, _ in kinds}
