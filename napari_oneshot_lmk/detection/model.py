@@ -150,7 +150,9 @@ class TrainedModel:
             digest.update(json.dumps(part.landmarks).encode())
             _add_weights(digest, part.network)
         if self.fine is not None:
-            digest.update(self.fine.card.model_dump_json(exclude={"target_sds_px"}).encode())
+            # What detection does not depend on, and what models from before do not have.
+            unsaid = {"target_sds_px", *(() if self.fine.card.coarse_sd_px else ("coarse_sd_px",))}
+            digest.update(self.fine.card.model_dump_json(exclude=unsaid).encode())
             _add_weights(digest, self.fine.network)
         return digest.hexdigest()
 

@@ -32,7 +32,7 @@ class Duration(StrEnum):
     THOROUGH = "thorough"
 
 
-EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH: 3.0}
+EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH: 1.0}
 
 
 def _field(default: Any, title: str, description: str, **metadata: Any) -> Any:
@@ -86,7 +86,8 @@ class TrainingConfig(Section):
         option=None,
         titles={time.value: time.name.capitalize() for time in Duration},
         tip="Quick: for a first look. Normal: what the measurements recommend for this "
-        "computer. Thorough: more passes over the images; gains less than it costs.",
+        "computer. Thorough: a fine stage as well, which makes points more accurate and takes "
+        "about as long again.",
         affects_result=False,
     )
     preset: Preset | str = _field(
@@ -210,6 +211,11 @@ class TrainingConfig(Section):
         return find_method(self.method)
 
     @property
+    def has_fine_stage(self) -> bool:
+        """Whether a fine stage is trained: it is asked for, or there is the time."""
+        return self.fine or (not self.preset and self.time is Duration.THOROUGH)
+
+    @property
     def numbers(self) -> Preset:
         """All numbers, of a `resolved` configuration."""
         if isinstance(self.preset, str):
@@ -261,7 +267,8 @@ class TrainingConfig(Section):
     def with_preset(self, preset: Preset | str) -> TrainingConfig:
         """Return the same with another preset, in which nothing is replaced."""
         plain = {"time": Duration.NORMAL, **dict.fromkeys(_metadata("overrides"))}
-        return self.model_copy(update={"preset": preset, **plain})
+        fine = self.has_fine_stage
+        return self.model_copy(update={"preset": preset, "fine": fine, **plain})
 
     def to_arguments(self) -> list[str]:
         """Return the same as options of ``oneshot-lmk train``; the preset is a name or file."""

@@ -79,7 +79,7 @@ def estimate(
     if networks:
         epoch_s, infer_s = _epoch_s(config, preset, machine, images, copies, networks[0])
         seconds += len(networks) * preset.training.epochs * epoch_s
-    if config.fine:
+    if config.has_fine_stage:
         # All images are detected on once more.
         seconds += images * (machine.encoder_pass_s + infer_s)
         fine = preset.fine

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from learning_scene import small_task
 from pydantic import ValidationError
 
 from napari_oneshot_lmk.errors import UsageError
@@ -117,14 +118,31 @@ def test_time_and_computer_choose_the_preset():
     laptop = Preset.load("laptop")
     assert chosen() == laptop
     assert chosen(on_gpu=True) == Preset.load("gpu")
-    thorough = laptop.changed({"training.epochs": 3 * laptop.training.epochs})
-    assert chosen(time=Duration.THOROUGH) == thorough
+    assert chosen(time=Duration.THOROUGH) == laptop
     assert chosen(time=Duration.QUICK).training.epochs < laptop.training.epochs
     # A preset that was chosen is taken as it is, but for what was set beside it.
     assert chosen(preset="paper", time=Duration.QUICK) == Preset.load("paper")
     changed = chosen(preset="paper", epochs=2, adapter_channels=4)
     assert changed.training.epochs == 2
     assert changed.network.adapter_channels == 4
+
+
+def test_a_thorough_training_has_a_fine_stage_unless_a_preset_is_chosen(tmp_path):
+    template = small_task(tmp_path).template
+
+    def fine(**values: Any) -> bool:
+        config = TrainingConfig(**values)
+        resolved = config.resolved(template, lambda: False)
+        assert resolved.fine == config.has_fine_stage
+        # A child process is told so, and going on with a run changes nothing.
+        assert ("--fine" in config.with_preset("laptop").to_arguments()) == resolved.fine
+        assert not resolved.differences(resolved.resolved(template, lambda: False))
+        return resolved.fine
+
+    assert fine(time=Duration.THOROUGH)
+    assert not fine(time=Duration.NORMAL)
+    assert fine(fine=True)
+    assert not fine(time=Duration.THOROUGH, preset="laptop")
 
 
 @pytest.mark.parametrize(
