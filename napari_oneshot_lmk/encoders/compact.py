@@ -25,7 +25,7 @@ from napari_oneshot_lmk.encoders.orientation import (
     DESCRIPTOR_CHANNELS,
     DIRECTIONS,
     STRIDES,
-    root_histograms,
+    root_histograms_of,
     stack_neighbours,
 )
 from napari_oneshot_lmk.encoders.vgg19 import content_sha256
@@ -110,7 +110,7 @@ class CompactEncoder(nn.Module):
     def forward(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self.device, torch.float32)
-        cells = {stride: root_histograms(images, stride) for stride in STRIDES}
+        cells = root_histograms_of(images, STRIDES)
         learned = [self.network(cells[stride]) for stride in STRIDES]
         stacked = [stack_neighbours(cells[stride]) for stride in ORIENTATION_STRIDES]
         return FeaturePyramid((*learned, *stacked), self.card.levels)

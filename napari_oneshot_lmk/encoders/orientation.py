@@ -10,6 +10,7 @@ cosine of two descriptors is their correlation: about 0 for unrelated places, no
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,8 @@ class OrientationEncoder(nn.Module):
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self.device, torch.float32)
         strides = [level.stride for level in self.card.levels]
-        maps = tuple(stack_neighbours(root_histograms(images, stride)) for stride in strides)
+        cells = root_histograms_of(images, strides)
+        maps = tuple(stack_neighbours(cells[stride]) for stride in strides)
         return FeaturePyramid(maps, self.card.levels)
 
 
@@ -77,9 +79,20 @@ def root_histograms(images: Tensor, stride: int) -> Tensor:
 
     (B, 1, H, W) grey images give (B, DIRECTIONS, H / stride, W / stride).
     """
-    side = min(GRADIENTS_PER_CELL, stride)
-    directions = direction_bins(F.avg_pool2d(images, stride // side))
-    return _pooled(directions, side).clamp_min(0).sqrt()
+    return root_histograms_of(images, (stride,))[stride]
+
+
+def root_histograms_of(images: Tensor, strides: Sequence[int]) -> dict[int, Tensor]:
+    """Return `root_histograms` for each stride; those that read the same gradients share them."""
+    found, directions = {}, {}
+    for stride in strides:
+        side = min(GRADIENTS_PER_CELL, stride)
+        coarser = stride // side
+        if coarser not in directions:
+            smaller = images if coarser == 1 else F.avg_pool2d(images, coarser)
+            directions[coarser] = direction_bins(smaller)
+        found[stride] = _pooled(directions[coarser], side).clamp_min(0).sqrt()
+    return found
 
 
 def _pooled(directions: Tensor, side: int) -> Tensor:
