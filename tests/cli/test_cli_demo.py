@@ -10,6 +10,7 @@ import pytest
 from cli_scene import point_rows, refused, save_image, save_table, scene, succeed, view
 
 from napari_oneshot_lmk.cli.demo import ENOUGH_IMAGES, preset_for
+from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.preset import Preset
@@ -19,6 +20,10 @@ SHORT = {
     "template_copies.count": 2,
     "network.width": 0.1,
     "network.adapter_channels": 2,
+    "fine.epochs": 1,
+    "fine.epoch_steps": 1,
+    "fine.batch": 4,
+    "fine.width": 4,
 }
 """What the tests change in the preset of the demo's training."""
 SHIFTS = {"1.png": (0, 0), "2.png": (5, -4), "3.png": (-6, 2)}
@@ -76,7 +81,10 @@ def test_demo(monkeypatch, tmp_path):
     encoder = found[0].provenance.encoder
     assert f"({encoder})" in result.stdout
     assert "The weights of VGG19" in result.stdout
-    assert "MRE" in result.stdout
+    rows = [line for line in result.stdout.splitlines() if "│" in line]
+    for title in ("instant", "trained, fused", "with a fine stage"):
+        assert any(title in row for row in rows), title
+    assert TrainedModel.load(out / "skull" / "training").fine is not None
     last = result.stdout.strip().splitlines()[-1]
     assert last.startswith("Open napari with the same sample: ")
     command, image, marks = shlex.split(last.partition(": ")[2])[-3:]
