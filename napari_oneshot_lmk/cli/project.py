@@ -127,7 +127,8 @@ def set_spacing(
     spacing: Annotated[
         str,
         typer.Argument(
-            metavar="MM|none", help="Millimetres per pixel, or ROWxCOLUMN; none takes it back."
+            metavar="MM|none",
+            help="Millimetres per pixel, 0.3 or 0,3; or ROWxCOLUMN; none takes it back.",
         ),
     ],
     images: Images = None,
@@ -144,7 +145,8 @@ def set_spacing(
         ids = [project.named(name).id for name in images] if images else None
         project.set_spacing(spacing_mm_yx, ids)
     whose = counted(len(ids), "image") if ids else "images whose files state none"
-    print_line(f"{folder}: pixel spacing {spacing}{' mm' if spacing_mm_yx else ''} of {whose}")
+    shown = "{:g} x {:g} mm".format(*spacing_mm_yx) if spacing_mm_yx else spacing
+    print_line(f"{folder}: pixel spacing {shown} of {whose}")
 
 
 @project_app.command("locate")

@@ -251,6 +251,7 @@ def test_spacing_makes_millimetres(world):
     result = run("project", "spacing", folder, "far")
     assert result.exit_code == 2
     assert "not a number of millimetres" in one_sentence(result)
+    assert "pixel spacing 0.25 x 0.25 mm of 1 image" in ok("spacing", folder, "0,25", "one.png")
 
 
 def test_a_damaged_image_does_not_stop_the_others(world):
