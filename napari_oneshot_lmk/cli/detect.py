@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
+    from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.template import Template
 
 
@@ -205,8 +206,12 @@ def make_detector(
     trust: bool,
     upright: bool = False,
     fine: bool | None = None,
+    encoder: Encoder | None = None,
 ) -> tuple[float, Detector]:
-    """Return when detection began, after all weights were there, and the detector."""
+    """Return when detection began, after all weights were there, and the detector.
+
+    ``encoder`` is used without a model instead of one that is looked for.
+    """
     if model is not None:
         from napari_oneshot_lmk.bundle.load import ScriptedDetector, load_model, needs_trust
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -232,7 +237,7 @@ def make_detector(
         raise UsageError(what, remedy="name one with --template or --model")
     from napari_oneshot_lmk.detection.detector import Detector
 
-    encoder = encoder_with_bar(weights, device)
+    encoder = encoder or encoder_with_bar(weights, device)
     started = time.perf_counter()
     detector = Detector.instant(annotated, encoder=encoder, further=further, upright=upright)
     return started, detector

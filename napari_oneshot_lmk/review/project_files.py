@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, ProjectError
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -53,6 +54,18 @@ class ImageEntry(BaseModel):
     """Of a volume."""
 
 
+class DetectedWith(BaseModel):
+    """The encoder of a detection without a trained model, to be found again."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    identity: str
+    title: str = ""
+    """For people."""
+    origin: WeightsOrigin | None = None
+    """Where its weights were; None for one that is shipped."""
+
+
 class Description(BaseModel):
     """All of a project but what was done on its images."""
 
@@ -67,6 +80,8 @@ class Description(BaseModel):
     """The trained model's folder; empty where there is none."""
     spacing_mm_yx: Spacing | None = None
     """Of the images whose files state none."""
+    encoder: DetectedWith | None = None
+    """Of the last detection without a trained model."""
     images: tuple[ImageEntry, ...] = ()
     last: int = 0
     """Highest number that was the id of an image that is gone: no other image gets it."""

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from napari_oneshot_lmk.encoders.encoder import EncoderCard
 from napari_oneshot_lmk.errors import OutputError, ProjectError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.landmarks.template import Template
@@ -17,6 +18,7 @@ from napari_oneshot_lmk.review.image_files import size_and_mtime
 from napari_oneshot_lmk.review.learnt import TUNING_FOLDER, Learnt, load_learnt
 from napari_oneshot_lmk.review.project_files import (
     TEMPLATE_FOLDER,
+    DetectedWith,
     ImageEntry,
     Spacing,
     is_project,
@@ -114,6 +116,11 @@ class ProjectFolder:
         return RunFolder(self.folder / TUNING_FOLDER / learnt.tuned).model_path
 
     @property
+    def detected_with(self) -> DetectedWith | None:
+        """The encoder of the last detection without a trained model; None before the first."""
+        return self._index.description.encoder
+
+    @property
     def reader(self) -> str:
         """Who works on it, where nobody else is named."""
         return self._index.description.reader
@@ -195,6 +202,13 @@ class ProjectFolder:
         self.lock()
         chosen = None if ids is None else {self._index.entry(each).id for each in ids}
         self._index.set_spacing(spacing, chosen)
+
+    def remember_encoder(self, card: EncoderCard) -> None:
+        """Keep which encoder detects without a trained model, so that the next one is the same."""
+        self.lock()
+        about = DetectedWith(identity=card.identity, title=card.title, origin=card.origin)
+        if about != self._index.description.encoder:
+            self._index.update(encoder=about)
 
     def set_model(self, model: str | Path) -> None:
         """Use another trained model from now on; it is copied into the project.
