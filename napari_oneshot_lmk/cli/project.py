@@ -98,7 +98,10 @@ def add(
     slice_index: Slice = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add images; those that belong to the project already stay as they are."""
+    """Add images; those that belong to the project already stay as they are.
+
+    One that was removed has its landmarks and edits again.
+    """
     from napari_oneshot_lmk.review.project import Project
 
     with Project.open(folder, writing=True) as project:
@@ -362,12 +365,15 @@ def _add(project: Project, images: list[str], slice_index: int | None, as_json: 
     added = Added()
     if images:
         with counting_bar("Adding images") as advance:
-            added = project.add(images, slice_index=slice_index, advance=advance)
+            added = project.add(images, slice_index=slice_index, bring_back=True, advance=advance)
     if as_json:
         print_json(_content(project, added))
     else:
         known = f", {len(added.known)} belonged to it already" if added.known else ""
         print_line(f"{project.folder}: {counted(len(added.ids), 'image')} added{known}")
+        for image_id, file in added.brought_back.items():
+            name = project.image(image_id).name
+            print_info(f"{name}: was removed before; its landmarks are back from {file}.")
     end_with(added.failed)
 
 
@@ -379,5 +385,6 @@ def _content(project: Project, added: Added) -> dict[str, object]:
             for image in map(project.image, added.ids)
         ],
         "known": list(added.known),
+        "brought_back": list(added.brought_back),
         "failed": [{"file": error.file, "error": str(error)} for error in added.failed],
     }

@@ -54,6 +54,13 @@ class ImageEntry(BaseModel):
     """Of a volume."""
 
 
+class RemovedImage(ImageEntry):
+    """One image that was removed, and where its landmarks are."""
+
+    file: str
+    """In ``removed/``."""
+
+
 class DetectedWith(BaseModel):
     """The encoder of a detection without a trained model, to be found again."""
 
@@ -83,6 +90,8 @@ class Description(BaseModel):
     encoder: DetectedWith | None = None
     """Of the last detection without a trained model."""
     images: tuple[ImageEntry, ...] = ()
+    removed: tuple[RemovedImage, ...] = ()
+    """From the first to the last; the file of one may have come back, or have been deleted."""
     last: int = 0
     """Highest number that was the id of an image that is gone: no other image gets it."""
 
@@ -186,6 +195,20 @@ def keep_removed(folder: Path, image_id: str, name: str) -> Path | None:
             f"cannot be moved to {REMOVED_FOLDER} ({error.strerror or error})", file=path
         ) from error
     return place
+
+
+def put_back_work(folder: Path, file: str, image_id: str) -> None:
+    """Undo `keep_removed` for an image that is in the project again, under a new id.
+
+    An `OutputError` says if the file cannot be moved.
+    """
+    path = folder / REMOVED_FOLDER / file
+    try:
+        path.replace(work_file(folder, image_id))
+    except OSError as error:
+        raise OutputError(
+            f"cannot be moved to {IMAGES_FOLDER} ({error.strerror or error})", file=path
+        ) from error
 
 
 def load_work(path: Path) -> ImageWork:

@@ -156,6 +156,7 @@ class ProjectFolder:
         sources: Sequence[str | Path],
         *,
         slice_index: int | None = None,
+        bring_back: bool = False,
         advance: Callable[[int, int], None] = lambda done, total: None,
     ) -> Added:
         """Add images; those that belong to the project already stay as they are.
@@ -166,13 +167,16 @@ class ProjectFolder:
             Files, folders and patterns, as for `find_images`.
         slice_index : int, optional
             Slice or frame of volumes, from 0.
+        bring_back : bool
+            Whether one that was removed, by its content, has its landmarks and edits again.
         advance : callable
             Called with how many files were looked at, and how many there are.
 
         Returns
         -------
         Added
-            Ids of new and known images, and the errors of files that cannot be used.
+            Ids of new and known images, the errors of files that cannot be used, and whose
+            landmarks have come back.
 
         Raises
         ------
@@ -180,7 +184,7 @@ class ProjectFolder:
             If a source does not exist, or there is no image in any.
         """
         self.lock()
-        return self._index.add(sources, slice_index, advance, self._has_work)
+        return self._index.add(sources, slice_index, advance, self._has_work, bring_back=bring_back)
 
     def locate(self, folder: str | Path) -> tuple[str, ...]:
         """Look for images that were not found or have changed, by name and content.

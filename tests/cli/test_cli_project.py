@@ -243,7 +243,7 @@ def test_spacing_makes_millimetres(world):
     assert {unit for _, unit in pixels} == {"px"}
     ok("spacing", folder, "0.5")
     assert lengths() == [(pytest.approx(value / 2), "mm") for value, _ in pixels]
-    ok("spacing", folder, "0.25", "one.png")
+    assert "0.25 x 0.25 mm of 1 image" in ok("spacing", folder, "0,25", "one.png")
     assert sum(unit == "mm" for _, unit in lengths()) == 3
     ok("spacing", folder, "none", "one.png")
     ok("spacing", folder, "none")
@@ -251,7 +251,6 @@ def test_spacing_makes_millimetres(world):
     result = run("project", "spacing", folder, "far")
     assert result.exit_code == 2
     assert "not a number of millimetres" in one_sentence(result)
-    assert "pixel spacing 0.25 x 0.25 mm of 1 image" in ok("spacing", folder, "0,25", "one.png")
 
 
 def test_a_damaged_image_does_not_stop_the_others(world):
@@ -374,7 +373,6 @@ def test_what_is_no_image_is_named_and_the_others_go_on(world):
 def test_images_are_removed_and_their_landmarks_kept(world):
     folder = world.folder / "p"
     first, second = (image.name for image in Project.open(folder).images[:2])
-    path = Project.open(folder).named(first).path
     ok("accept", folder, first)
     result = run("project", "remove", folder, first, second)
     assert result.exit_code == 1
@@ -384,11 +382,12 @@ def test_images_are_removed_and_their_landmarks_kept(world):
     assert "its landmarks are kept in" in ok("remove", folder, first, "--force")
     kept = sorted(path.name for path in (folder / "removed").iterdir())
     assert kept == sorted(f"{name}.json" for name in (first, second))
-    # What is added again begins anew.
-    assert path.is_file()
-    ok("add", folder, path)
+    # What is added again has its landmarks back, by its content.
+    renamed = (world.images / first).rename(world.images / "renamed.png")
+    result = run("project", "add", folder, renamed)
+    assert "renamed.png: was removed before; its landmarks are back from" in result.stderr
     project = Project.open(folder)
-    assert project.work(project.named(first).id).landmarks is None
+    assert project.work(project.named("renamed").id).landmarks.manual
 
 
 def test_mistakes_have_a_plain_sentence(world):
