@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.errors import SourceError
 from napari_oneshot_lmk.imaging.formats import DICOM, NIFTI, format_of, is_image_name
 
 
@@ -67,7 +67,7 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
 
     Raises
     ------
-    UsageError
+    SourceError
         If a source does not exist, or there is no image in any.
     """
     found: dict[Path, Path] = {}
@@ -77,7 +77,7 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
             # Not resolve(): the name of a link is the name that the user gave.
             found.setdefault(Path(os.path.normpath(path.absolute())), base)
     if not found:
-        raise UsageError(
+        raise SourceError(
             f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
             remedy="name image files, or folders that hold some",
         )
@@ -91,7 +91,7 @@ def _expand(source: str | Path) -> tuple[Path, list[Path]]:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
-        raise UsageError(
+        raise SourceError(
             f"cannot be opened ({error.strerror or error})", file=source, remedy="check the path"
         ) from error
     if is_folder:
@@ -99,7 +99,7 @@ def _expand(source: str | Path) -> tuple[Path, list[Path]]:
     if is_file:
         return path.parent, [path]
     if not glob.has_magic(str(path)):
-        raise UsageError("there is no such file or folder", file=source, remedy="check the path")
+        raise SourceError("there is no such file or folder", file=source, remedy="check the path")
     count = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
     base = Path(*path.parts[:count])
     paths: list[Path] = []

@@ -193,7 +193,7 @@ def test_missing_gpu(made, tmp_path):
 
 def test_no_images(made, tmp_path):
     for source, says in [(tmp_path, "no image"), (tmp_path / "x.png", "no such file")]:
-        assert says in refused(2, *call(made, source))
+        assert says in refused(1, *call(made, source))
 
 
 def test_broken_template(world):

@@ -290,8 +290,8 @@ def test_wrong_folders_are_one_sentence(world, tmp_path):
         (["status", tmp_path], "is not a project", 1),
         (["create", world.folder / "p", "--template", world.template], "exists already", 2),
         (["create", tmp_path / "q"], "neither a template nor a trained model was named", 2),
-        (["create", tmp_path / "q", "nothing", "--template", world.template], "no such file", 2),
-        (["add", world.folder / "p", "nothing"], "no such file", 2),
+        (["create", tmp_path / "q", "nothing", "--template", world.template], "no such file", 1),
+        (["add", world.folder / "p", "nothing"], "no such file", 1),
         (["model", world.folder / "p", world.images], "holds no trained model", 1),
         (["accept", world.folder / "p", "nobody"], "no image 'nobody'", 1),
     ]:
