@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_warning
+from napari_oneshot_lmk.cli.console import print_error, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
 from napari_oneshot_lmk.cli.landmark_input import ReadBatch
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
@@ -60,7 +60,10 @@ def write_each(
                 batch.done.append(landmarks)
         if not batch.done:
             # Left by an exception: nothing of the folder stays.
-            list_failures(batch.failed, what="file")
+            if batch.failed[1:]:
+                list_failures(batch.failed, what="file")
+            else:
+                print_error(str(batch.failed[0]))
             raise typer.Exit(ExitCode.FAILED)
     warn_of_millimetres(format_to_write(Path(f"image{ending}")), batch.done, source_of)
     return batch

@@ -328,9 +328,12 @@ def take(
         print_json({"images": [asdict(each) for each in taken], "failed": failures(failed)})
     else:
         changed = sum(len(each.changed) for each in taken)
-        print_line(
-            f"{folder}: {counted(changed, 'landmark')} taken on {counted(len(taken), 'image')}"
-        )
+        on = sum(bool(each.changed) for each in taken)
+        said = [f"{counted(changed, 'landmark')} taken on {counted(on, 'image')}"] if on else []
+        if on < len(taken):
+            others = counted(len(taken) - on, "other image" if on else "image")
+            said.append(f"nothing new on {others}")
+        print_line(f"{folder}: {', '.join(said)}")
         for each in taken:
             if each.kept:
                 print_warning(
