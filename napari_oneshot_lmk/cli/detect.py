@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_info, rate_bar
+from napari_oneshot_lmk.cli.console import print_info, print_warning, rate_bar
 from napari_oneshot_lmk.cli.detection_report import DetectionReport
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors
 from napari_oneshot_lmk.cli.image_lookup import templates_of
@@ -31,7 +31,7 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
-from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, SpacingUnknownError, UsageError
 from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.imaging.find import ImageFile
     from napari_oneshot_lmk.landmarks.template import Template
 
 
@@ -128,8 +129,9 @@ def detect(
 
     results = PartialResults(out, overwrite=overwrite)
     spacing_mm_yx = spacing_from(spacing)
-    files = find_images(images)
-    format_to_write(out, len(files))
+    files = find_images(images, tell=print_warning)
+    if format_to_write(out, len(files)).patient_mm and spacing_mm_yx is None:
+        _check_spacing(files[0], out, slice_index)
     backend = Backend.asked(workers, scheduler)
     if backend and trust:
         raise UsageError(
@@ -195,6 +197,20 @@ def detect(
         raise typer.Exit(ExitCode.INTERRUPTED)
     if failed:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _check_spacing(file: ImageFile, out: Path, slice_index: int | None) -> None:
+    """Refuse before the detection what could not be written after it."""
+    from napari_oneshot_lmk.imaging.reader import read_image
+    from napari_oneshot_lmk.landmarks.files import format_to_write
+
+    if read_image(file.path, slice_index=slice_index).geometry.spacing_mm_yx is None:
+        raise SpacingUnknownError(
+            f"a {format_to_write(out).suffix} file holds millimetres, but the pixel spacing of "
+            f"{file.name} is unknown",
+            file=out,
+            remedy="give it with --spacing, or write a .csv file",
+        )
 
 
 def make_detector(

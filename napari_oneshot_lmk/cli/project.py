@@ -76,7 +76,7 @@ def create(
     from napari_oneshot_lmk.review.project import Project
 
     if images:
-        find_images(images)
+        find_images(images, tell=print_warning)
     if template is not None:
         annotated = Template.load(template)
     elif model is not None:
@@ -102,9 +102,11 @@ def add(
 
     One that was removed has its landmarks and edits again.
     """
+    from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.review.project import Project
 
     with Project.open(folder, writing=True) as project:
+        find_images(images, tell=print_warning)
         _add(project, images, slice_index, as_json)
 
 
