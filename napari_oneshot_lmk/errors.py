@@ -87,3 +87,7 @@ class OutputError(OneshotError):
 
 class UsageError(OneshotError):
     """The call itself is wrong: the command line exits with 2."""
+
+
+class SourceError(UsageError):
+    """What is to be read is not there, or holds nothing to read: the command line exits with 1."""

@@ -11,7 +11,7 @@ from typing import Any
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.configs import FILES, PACKAGES, About, read_json
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, SourceError
 from napari_oneshot_lmk.training.dataset import read_images
 from napari_oneshot_lmk.training.methods import find_method
 from napari_oneshot_lmk.training.run_folder import RunFolder
@@ -27,7 +27,8 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
     metadata = read_json("metadata.json")
     meanings = metadata["coordinate_def"].values()
     trained_on = (
-        f"{training.images} images without annotation, preset {training.preset}, "
+        f"{training.images} images without annotation, "
+        f"{f'preset {training.preset}' if training.preset else 'settings of its own'}, "
         f"epoch {training.epoch} of {training.epochs}, seed {training.seed}"
         if training.images
         else "not recorded"
@@ -75,7 +76,7 @@ def make_data_terms(model: TrainedModel, about: About, weights: str) -> str:
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return the main native metrics of a report that ``evaluate --out`` wrote, by name.
 
-    Raises `UsageError` if there is no readable report in the folder.
+    Raises `SourceError` if there is no readable report in the folder.
     """
     try:
         content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -90,7 +91,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "holds no report, there is no readable summary.json in it"
         remedy = "name the folder that oneshot-lmk evaluate --out wrote"
-        raise UsageError(what, file=folder, remedy=remedy) from error
+        raise SourceError(what, file=folder, remedy=remedy) from error
     return {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in metrics.items()

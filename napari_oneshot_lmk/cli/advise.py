@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_oneshot_lmk.cli.console import counting_bar, print_info, print_json, print_table
+from napari_oneshot_lmk.cli.console import (
+    counting_bar,
+    print_info,
+    print_json,
+    print_table,
+    print_warning,
+)
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.options import (
     AsJson,
@@ -55,7 +61,7 @@ def advise_template(
 
     if out is not None:
         check_writable(out, overwrite=overwrite)
-    files = find_images(images)
+    files = find_images(images, tell=print_warning)
     encoder = encoder_with_bar(encoder_weights, device)
     failed: list[OneshotError] = []
     described = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_info, rate_bar
+from napari_oneshot_lmk.cli.console import print_info, print_warning, rate_bar
 from napari_oneshot_lmk.cli.detection_report import DetectionReport
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors
 from napari_oneshot_lmk.cli.image_lookup import templates_of
@@ -31,7 +31,7 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
-from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, SpacingUnknownError, UsageError
 from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.imaging.find import ImageFile
     from napari_oneshot_lmk.landmarks.template import Template
 
 
@@ -127,8 +129,9 @@ def detect(
 
     results = PartialResults(out, overwrite=overwrite)
     spacing_mm_yx = spacing_from(spacing)
-    files = find_images(images)
-    format_to_write(out, len(files))
+    files = find_images(images, tell=print_warning)
+    if format_to_write(out, len(files)).patient_mm and spacing_mm_yx is None:
+        _check_spacing(files[0], out, slice_index)
     backend = Backend.asked(workers, scheduler)
     if backend and trust:
         raise UsageError(
@@ -196,6 +199,20 @@ def detect(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _check_spacing(file: ImageFile, out: Path, slice_index: int | None) -> None:
+    """Refuse before the detection what could not be written after it."""
+    from napari_oneshot_lmk.imaging.reader import read_image
+    from napari_oneshot_lmk.landmarks.files import format_to_write
+
+    if read_image(file.path, slice_index=slice_index).geometry.spacing_mm_yx is None:
+        raise SpacingUnknownError(
+            f"a {format_to_write(out).suffix} file holds millimetres, but the pixel spacing of "
+            f"{file.name} is unknown",
+            file=out,
+            remedy="give it with --spacing, or write a .csv file",
+        )
+
+
 def make_detector(
     annotated: Template | None,
     further: Sequence[Template],
@@ -205,8 +222,12 @@ def make_detector(
     trust: bool,
     upright: bool = False,
     fine: bool | None = None,
+    encoder: Encoder | None = None,
 ) -> tuple[float, Detector]:
-    """Return when detection began, after all weights were there, and the detector."""
+    """Return when detection began, after all weights were there, and the detector.
+
+    ``encoder`` is used without a model instead of one that is looked for.
+    """
     if model is not None:
         from napari_oneshot_lmk.bundle.load import ScriptedDetector, load_model, needs_trust
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -232,7 +253,7 @@ def make_detector(
         raise UsageError(what, remedy="name one with --template or --model")
     from napari_oneshot_lmk.detection.detector import Detector
 
-    encoder = encoder_with_bar(weights, device)
+    encoder = encoder or encoder_with_bar(weights, device)
     started = time.perf_counter()
     detector = Detector.instant(annotated, encoder=encoder, further=further, upright=upright)
     return started, detector

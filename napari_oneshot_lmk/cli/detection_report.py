@@ -79,8 +79,9 @@ def print_counts(
     looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
     turned = f"; {counts.turned} of the images mirrored or turned" if counts.turned else ""
     trained = "" if detector.method == "instant" else f"{detector.method} model, "
+    points = f"{counts.points} landmark{'s' if counts.points != 1 else ''}"
     print_line(
-        f"{where}: {counts.points} landmarks on {images}{looked}{turned} "
+        f"{where}: {points} on {images}{looked}{turned} "
         f"({trained}{detector.encoder_card.title}, {seconds:.1f} s)"
     )
     if counts.without_spacing:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import typer
 
 from napari_oneshot_lmk.cli.console import print_error
-from napari_oneshot_lmk.errors import GeometryError, OneshotError, OutputError, UsageError
+from napari_oneshot_lmk.errors import (
+    GeometryError,
+    OneshotError,
+    OutputError,
+    SourceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.distributed.group import ProcessGroup
@@ -29,13 +35,15 @@ class ExitCode(IntEnum):
     """What the exit code of a command means."""
 
     DONE = 0
-    FAILED = 1  # a file could not be used, or some of many could not
-    WRONG_USE = 2  # the call itself is wrong: an option, an output that exists
+    FAILED = 1  # what is to be read is not there or cannot be used, or some of many cannot
+    WRONG_USE = 2  # the call itself is wrong: an option, files that do not fit together, an output
     INTERRUPTED = 130  # stopped with Ctrl-C
 
 
 def code_of(error: OneshotError) -> ExitCode:
     """Return the exit code for an error that ends a command."""
+    if isinstance(error, SourceError):
+        return ExitCode.FAILED
     # A spacing of an option names no file, a spacing in a file does.
     wrong_option = isinstance(error, GeometryError) and error.file is None
     if wrong_option or isinstance(error, UsageError | OutputError):

@@ -138,7 +138,7 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
 
 def _remarks(report: Report) -> list[str]:
     """Say what was not scored, and where the spacing came from."""
-    from napari_oneshot_lmk.evaluation.error_table import Outcome
+    from napari_oneshot_lmk.evaluation.error_table import Outcome, SpacingSource
 
     words = {
         Outcome.MISSED: "not found",
@@ -160,8 +160,13 @@ def _remarks(report: Report) -> list[str]:
             shown = ", ".join(names[:MOST_NAMES_SHOWN])
             more = ", …" if len(names) > MOST_NAMES_SHOWN else ""
             lines.append(f"{words_for_key} ({len(names)}): {shown}{more}")
-    sources = sorted(str(source) for source in report.table.spacing_sources)
-    lines.append(f"Pixel spacing: {', '.join(sources)}")
+    whose = {
+        SpacingSource.GIVEN: "given with --spacing",
+        SpacingSource.TRUTH: "that the file of true landmarks states",
+        SpacingSource.PREDICTED: "that the file of predicted landmarks states",
+    }
+    sources = " or ".join(whose[source] for source in sorted(report.table.spacing_sources))
+    lines.append(f"Millimetres are of the pixel spacing {sources}.")
     return lines
 
 

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.cli.console import counting_bar, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
 from napari_oneshot_lmk.cli.options import option
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -43,18 +43,18 @@ class ReadBatch:
 
 
 def landmark_files(source: Path) -> list[Path]:
-    """Return a landmark file, or those of a folder; a UsageError says if there is none."""
+    """Return a landmark file, or those of a folder; a SourceError says if there is none."""
     from napari_oneshot_lmk.landmarks.files import holds_landmarks
 
     if not source.is_dir():
         if not source.exists():
             what = "there is no such file or folder"
-            raise UsageError(what, file=source, remedy="check the path")
+            raise SourceError(what, file=source, remedy="check the path")
         return [source]
     visible = (path for path in sorted(source.iterdir()) if not path.name.startswith("."))
     files = [path for path in visible if holds_landmarks(path)]
     if not files:
-        raise UsageError("holds no landmark files", file=source, remedy="name a folder of some")
+        raise SourceError("holds no landmark files", file=source, remedy="name a folder of some")
     return files
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.cli.console import print_warning
-from napari_oneshot_lmk.cli.errors import list_failures
+import typer
+
+from napari_oneshot_lmk.cli.console import print_error, print_warning
+from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
 from napari_oneshot_lmk.cli.landmark_input import ReadBatch
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
@@ -29,7 +31,7 @@ SourceOf = Callable[[str], Path | None]
 def write_each(
     out: Path, ending: str, images: Sequence[Landmarks], source_of: SourceOf, overwrite: bool
 ) -> ReadBatch:
-    """Write a file for each image into a folder; an error if none can be."""
+    """Write a file for each image into a folder; ends the command if none can be."""
     from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
     from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -57,8 +59,12 @@ def write_each(
             else:
                 batch.done.append(landmarks)
         if not batch.done:
-            list_failures(batch.failed[1:])
-            raise batch.failed[0]
+            # Left by an exception: nothing of the folder stays.
+            if batch.failed[1:]:
+                list_failures(batch.failed, what="file")
+            else:
+                print_error(str(batch.failed[0]))
+            raise typer.Exit(ExitCode.FAILED)
     warn_of_millimetres(format_to_write(Path(f"image{ending}")), batch.done, source_of)
     return batch
 

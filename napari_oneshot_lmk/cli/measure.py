@@ -153,7 +153,8 @@ def print_measurements(table: pd.DataFrame, definitions: MeasurementSet) -> None
     print_table(definitions.title or "Measurements", ["", *shown, "norm"], rows)
     more = table["image"].nunique() - len(shown)
     if more:
-        print_info(f"and {more} more images; --out writes all of them")
+        print_info(f"and {more} more image{'s' if more != 1 else ''}; --out writes all of them")
     missing = table[table["value"].isna()].groupby("measurement", sort=False)["missing"]
     for name, reasons in missing:
-        print_warning(f"{name}: {reasons.iloc[0]} ({len(reasons)} images).")
+        images = f"{len(reasons)} image{'s' if len(reasons) != 1 else ''}"
+        print_warning(f"{name}: {reasons.iloc[0]} ({images}).")

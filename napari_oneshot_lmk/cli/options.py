@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ SpacingText = Annotated[
     typer.Option(
         "--spacing",
         metavar="MM",
-        help="Millimetres per pixel; ROWxCOLUMN (0.3x0.25) where pixels are not "
+        help="Millimetres per pixel, 0.3 or 0,3; ROWxCOLUMN (0.3x0.25) where pixels are not "
         "square. Overrides what the file says.",
     ),
 ]
@@ -65,23 +66,25 @@ Workers = Annotated[int | None, option("N", "Or to so many processes on this com
 
 
 def spacing_from(text: str | None) -> tuple[float, float] | None:
-    """Return the (row, column) spacing in mm that a user typed.
+    """Return the (row, column) spacing in mm that a user typed; a comma is a decimal comma.
 
     A GeometryError says if it is not one or two sensible numbers.
     """
     if text is None:
         return None
-    # numpy, which this loads, would slow down --help.
+    # numpy, which these load, would slow down --help.
     from napari_oneshot_lmk.geometry import checked_spacing
+    from napari_oneshot_lmk.landmarks.files.text_file import parse_number
 
-    remedy = "write for example --spacing 0.1, or 0.3x0.25 for row x column"
-    try:
-        values = [float(part) for part in text.lower().replace(",", "x").split("x")]
-    except ValueError as error:
-        what = f"--spacing {text} is not a number of millimetres"
-        raise GeometryError(what, remedy=remedy) from error
-    if len(values) > 2:
-        raise GeometryError(f"--spacing {text} is more than two numbers", remedy=remedy)
+    parts = [part.strip() for part in text.lower().replace("×", "x").removesuffix("mm").split("x")]
+    # A point in the same number says that the comma is none of decimals.
+    numbers = [part if "." in part else part.replace(",", ".") for part in parts]
+    values = [parse_number(number) for number in numbers]
+    if len(values) > 2 or any(map(math.isnan, values)):
+        raise GeometryError(
+            f"the pixel spacing {text!r} is not a number of millimetres, nor two with an x between",
+            remedy="write for example 0.1 or 0,1, or 0.3x0.25 for ROWxCOLUMN",
+        )
     return checked_spacing(values if len(values) == 2 else values[0])
 
 

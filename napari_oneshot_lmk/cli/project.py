@@ -76,7 +76,7 @@ def create(
     from napari_oneshot_lmk.review.project import Project
 
     if images:
-        find_images(images)
+        find_images(images, tell=print_warning)
     if template is not None:
         annotated = Template.load(template)
     elif model is not None:
@@ -98,10 +98,15 @@ def add(
     slice_index: Slice = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add images; those that belong to the project already stay as they are."""
+    """Add images; those that belong to the project already stay as they are.
+
+    One that was removed has its landmarks and edits again.
+    """
+    from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.review.project import Project
 
     with Project.open(folder, writing=True) as project:
+        find_images(images, tell=print_warning)
         _add(project, images, slice_index, as_json)
 
 
@@ -127,7 +132,8 @@ def set_spacing(
     spacing: Annotated[
         str,
         typer.Argument(
-            metavar="MM|none", help="Millimetres per pixel, or ROWxCOLUMN; none takes it back."
+            metavar="MM|none",
+            help="Millimetres per pixel, 0.3 or 0,3; or ROWxCOLUMN; none takes it back.",
         ),
     ],
     images: Images = None,
@@ -144,7 +150,8 @@ def set_spacing(
         ids = [project.named(name).id for name in images] if images else None
         project.set_spacing(spacing_mm_yx, ids)
     whose = counted(len(ids), "image") if ids else "images whose files state none"
-    print_line(f"{folder}: pixel spacing {spacing}{' mm' if spacing_mm_yx else ''} of {whose}")
+    shown = "{:g} x {:g} mm".format(*spacing_mm_yx) if spacing_mm_yx else spacing
+    print_line(f"{folder}: pixel spacing {shown} of {whose}")
 
 
 @project_app.command("locate")
@@ -323,9 +330,12 @@ def take(
         print_json({"images": [asdict(each) for each in taken], "failed": failures(failed)})
     else:
         changed = sum(len(each.changed) for each in taken)
-        print_line(
-            f"{folder}: {counted(changed, 'landmark')} taken on {counted(len(taken), 'image')}"
-        )
+        on = sum(bool(each.changed) for each in taken)
+        said = [f"{counted(changed, 'landmark')} taken on {counted(on, 'image')}"] if on else []
+        if on < len(taken):
+            others = counted(len(taken) - on, "other image" if on else "image")
+            said.append(f"nothing new on {others}")
+        print_line(f"{folder}: {', '.join(said)}")
         for each in taken:
             if each.kept:
                 print_warning(
@@ -360,12 +370,15 @@ def _add(project: Project, images: list[str], slice_index: int | None, as_json: 
     added = Added()
     if images:
         with counting_bar("Adding images") as advance:
-            added = project.add(images, slice_index=slice_index, advance=advance)
+            added = project.add(images, slice_index=slice_index, bring_back=True, advance=advance)
     if as_json:
         print_json(_content(project, added))
     else:
         known = f", {len(added.known)} belonged to it already" if added.known else ""
         print_line(f"{project.folder}: {counted(len(added.ids), 'image')} added{known}")
+        for image_id, file in added.brought_back.items():
+            name = project.image(image_id).name
+            print_info(f"{name}: was removed before; its landmarks are back from {file}.")
     end_with(added.failed)
 
 
@@ -377,5 +390,6 @@ def _content(project: Project, added: Added) -> dict[str, object]:
             for image in map(project.image, added.ids)
         ],
         "known": list(added.known),
+        "brought_back": list(added.brought_back),
         "failed": [{"file": error.file, "error": str(error)} for error in added.failed],
     }

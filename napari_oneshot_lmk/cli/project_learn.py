@@ -140,7 +140,7 @@ def learn(
             trial = _followed(tuning.try_folds(trial), "Fine-tuning without a part")
         content: dict[str, Any] = {"project": str(folder), **_content(trial)}
         if not as_json:
-            _print(trial)
+            _print(trial, applied=apply is not None)
         way = trial.recommended if apply == RECOMMENDED else wanted
         if apply and way is None and not as_json:
             print_line("Nothing is applied.")
@@ -211,9 +211,10 @@ def _content(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _print(trial: Trial) -> None:
+def _print(trial: Trial, *, applied: bool) -> None:
     print_table(
-        f"{counted(len(trial.images), 'corrected image')}, each left out in turn",
+        f"{counted(len(trial.images), 'image')} with corrected or accepted points, each left out "
+        "in turn",
         GAIN_TITLES,
         [gain_row(each) for gains in trial.gains.values() for each in gains],
     )
@@ -223,8 +224,9 @@ def _print(trial: Trial) -> None:
     if trial.recommended is None:
         print_line("Nothing is recommended: on the corrected images no way gains.")
     else:
-        print_line(f"Recommended: {trial.recommended}. --apply {RECOMMENDED} does it.")
-    print_line("These points were corrected by a person: few-shot, no one-shot result.")
+        does_it = "" if applied else f" --apply {RECOMMENDED} does it."
+        print_line(f"Recommended: {trial.recommended}.{does_it}")
+    print_line("A person has corrected or accepted these points: few-shot, no one-shot result.")
 
 
 def _followed(steps: Generator[Any, None, Any], label: str) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_oneshot_lmk.cli.console import (
+    download_bar,
     print_info,
     print_json,
     print_line,
@@ -84,6 +85,12 @@ def detect(
     with Project.open(folder, writing=True) as project:
         wanted = chosen_images(project, images, failed)
         started, detector = _detector(project, learn, encoder_weights, device, upright, failed)
+        before = project.detected_with if encoder_weights and project.model is None else None
+        if before and before.identity != detector.encoder_card.identity and not again:
+            print_warning(
+                f"The images before were detected with {before.title}, these with "
+                f"{detector.encoder_card.title}; add --again to detect all with it."
+            )
         ids = images_to_detect(project, detector, again=again, tell=failed.append)
         if wanted is not None:
             ids = tuple(image_id for image_id in ids if image_id in wanted)
@@ -312,10 +319,19 @@ def detect_with(
 ) -> tuple[float, Detector]:
     """Return when detection began, and the project's detector with further templates.
 
-    ``own_model``: as if it had learnt nothing.
+    ``own_model``: as if it had learnt nothing. Without a model and without ``weights`` it has the
+    encoder that the project was detected with.
     """
+    from napari_oneshot_lmk.review.detect import project_encoder
+
     model = project.own_model if own_model else project.model
-    return make_detector(project.template, further, model, weights, device, False, upright)
+    encoder = None
+    if model is None and weights is None:
+        with download_bar("Fetching the encoder's weights") as advance:
+            encoder = project_encoder(project, device, advance)
+    return make_detector(
+        project.template, further, model, weights, device, False, upright, encoder=encoder
+    )
 
 
 def collect(

@@ -137,7 +137,7 @@ def train_model(
         config = _config_from(settings)
         _check_shared(backend, group, config.method)
         own_device = group.device(config.device)
-        annotated, files = Template.load(template), find_images(images)
+        annotated, files = Template.load(template), find_images(images, tell=print_warning)
         config = config.resolved(annotated, lambda: _is_gpu(own_device))
 
         def start(**more: Any) -> Iterator[Event]:

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage, SpacingSource
 from napari_oneshot_lmk.imaging.prefetch import prefetch
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
@@ -85,6 +85,7 @@ class Counts:
 
     images: int = 0
     points: int = 0
+    """That have a position."""
     unsure: int = 0
     without_spacing: int = 0
     first_without_spacing: str = ""
@@ -97,7 +98,7 @@ class Counts:
         for note in notes:
             self.notes.setdefault(note, NoteCount(image)).images += 1
         self.images += 1
-        self.points += len(found["points"])
+        self.points += sum(point["state"] == State.PLACED for point in found["points"])
         self.turned += bool(found["provenance"].get("orientation"))
         self.unsure += sum(point.get("unsure", False) for point in found["points"])
         geometry = found["geometry"]

@@ -13,8 +13,10 @@ import torch
 from napari_oneshot_lmk.encoders.device import Precision, resolve_device
 from napari_oneshot_lmk.encoders.encoder import Encoder, WeightsOrigin
 from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
+from napari_oneshot_lmk.encoders.model_weights import find_model_weights
 from napari_oneshot_lmk.encoders.shipped import (
     encoder_beside_vgg19,
+    encoder_without_download,
     shipped_encoder,
 )
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
@@ -106,6 +108,35 @@ def encoder_from_weights(
     where = resolve_device(device)
     vgg19 = _build_vgg19(weights, where, precision, given)
     return ConcatEncoder(vgg19, encoder_beside_vgg19(where, precision, identity))
+
+
+def encoder_again(
+    identity: str,
+    origin: WeightsOrigin | None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Encoder:
+    """Build the encoder of earlier results, by its identity and where its weights were.
+
+    Raises
+    ------
+    WeightsError
+        If its weights cannot be found any more, or this version has no such encoder.
+    UsageError
+        If the device is unknown or missing.
+    """
+    where = resolve_device(device)
+    own = encoder_without_download(identity, where)
+    if own is not None:
+        return own
+    if origin is None:
+        raise WeightsError(f"this version of the program has no encoder {identity}")
+    found = find_model_weights(identity, origin, progress=progress)
+    given = Path(origin.given) if origin.given else None
+    encoder = encoder_from_weights(found, device, given=given, identity=identity)
+    if encoder.card.identity != identity:
+        raise WeightsError(f"this version of the program has no encoder {identity}")
+    return encoder
 
 
 def _build_vgg19(

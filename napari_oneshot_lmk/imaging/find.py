@@ -7,12 +7,21 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.formats import DICOM, NIFTI, format_of, is_image_name
+from napari_oneshot_lmk.errors import SourceError
+from napari_oneshot_lmk.imaging.formats import (
+    DICOM,
+    NIFTI,
+    UNREAD_SUFFIXES,
+    format_of,
+    is_image_name,
+)
+
+NAMED = 5
+"""Files that a message names before it counts the others."""
 
 
 def on_disk(path: Path) -> Path:
@@ -50,7 +59,9 @@ class ImageFile:
     """The file's name, or its path below the given folder where names repeat, with ``/``."""
 
 
-def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
+def find_images(
+    sources: Sequence[str | Path], *, tell: Callable[[str], None] = lambda sentence: None
+) -> tuple[ImageFile, ...]:
     """Find the image files that files, folders and patterns stand for.
 
     Parameters
@@ -59,6 +70,9 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
         Files, whatever their name; folders, searched with their subfolders for names that end
         like an image and for DICOM files without a suffix; patterns (``*``, ``?``, ``[…]``,
         ``**``).
+    tell : callable
+        Called with a sentence that names the files of folders and patterns which are images of
+        a format that is not read.
 
     Returns
     -------
@@ -67,17 +81,20 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
 
     Raises
     ------
-    UsageError
+    SourceError
         If a source does not exist, or there is no image in any.
     """
     found: dict[Path, Path] = {}
+    unread: list[Path] = []
     for source in sources:
-        base, paths = _expand(source)
+        base, paths = _expand(source, unread)
         for path in paths:
             # Not resolve(): the name of a link is the name that the user gave.
             found.setdefault(Path(os.path.normpath(path.absolute())), base)
+    if unread:
+        tell(_passed_over(list(dict.fromkeys(unread))))
     if not found:
-        raise UsageError(
+        raise SourceError(
             f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
             remedy="name image files, or folders that hold some",
         )
@@ -85,39 +102,59 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
     return tuple(sorted(files, key=lambda file: _natural(file.name)))
 
 
-def _expand(source: str | Path) -> tuple[Path, list[Path]]:
-    """Return the given folder and the files that a source stands for."""
+def _passed_over(unread: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in unread[:NAMED])
+    more = f" and {len(unread) - NAMED} more" if unread[NAMED:] else ""
+    return (
+        f"Passed over, since files of this kind are not read: {names}{more}; "
+        "save them as PNG or TIFF to use them."
+    )
+
+
+def _expand(source: str | Path, unread: list[Path]) -> tuple[Path, list[Path]]:
+    """Return the given folder and the files that a source stands for.
+
+    Images in it of a format that is not read are added to ``unread``.
+    """
     path = on_disk(Path(source).expanduser())
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
-        raise UsageError(
+        raise SourceError(
             f"cannot be opened ({error.strerror or error})", file=source, remedy="check the path"
         ) from error
     if is_folder:
-        return path, sorted(_images_below(path))
+        return path, sorted(_images_below(path, unread))
     if is_file:
         return path.parent, [path]
     if not glob.has_magic(str(path)):
-        raise UsageError("there is no such file or folder", file=source, remedy="check the path")
+        raise SourceError("there is no such file or folder", file=source, remedy="check the path")
     count = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
     base = Path(*path.parts[:count])
     paths: list[Path] = []
     for match in sorted(base.glob(str(Path(*path.parts[count:])))):
         if match.is_dir():
-            paths.extend(sorted(_images_below(match)))
+            paths.extend(sorted(_images_below(match, unread)))
         elif _is_image(match):
             paths.append(match)
+        elif _is_unread(match):
+            unread.append(match)
     return base, paths
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def _images_below(folder: Path, unread: list[Path]) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             path = Path(root, name)
             if _is_image(path):
                 yield path
+            elif _is_unread(path):
+                unread.append(path)
+
+
+def _is_unread(path: Path) -> bool:
+    return not path.name.startswith(".") and path.name.lower().endswith(UNREAD_SUFFIXES)
 
 
 def _is_image(path: Path) -> bool:
@@ -141,10 +178,15 @@ def _is_image(path: Path) -> bool:
 
 
 def _names(found: dict[Path, Path]) -> dict[Path, str]:
-    """Give every file the shortest of three names that is its own."""
+    """Give every file the shortest of four names that is its own."""
     names = {path: path.name for path in found}
+    try:
+        common = os.path.commonpath([path.parent for path in found])
+    except ValueError:  # on different drives
+        common = ""
     candidates = (
         lambda path: Path(os.path.relpath(path, found[path])).as_posix(),
+        lambda path: Path(os.path.relpath(path, common) if common else path).as_posix(),
         lambda path: path.as_posix(),
     )
     for candidate in candidates:

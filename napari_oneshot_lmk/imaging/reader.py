@@ -93,6 +93,6 @@ def _checked(spacing_mm_yx: tuple[float, float] | None) -> tuple[float, float] |
         return checked_spacing(spacing_mm_yx)
     except GeometryError as error:
         raise GeometryError(
-            f"the file states a {error.what}",
+            f"the file states a spacing that makes no sense: {error.what}",
             remedy="give the right one in millimetres per pixel (--spacing)",
         ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_oneshot_lmk.errors import LandmarkError, UsageError
+from napari_oneshot_lmk.errors import LandmarkError, SourceError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks
@@ -60,13 +60,13 @@ class Dataset:
     def load(cls, folder: Path) -> Dataset:
         """Read a folder; the images themselves are not opened.
 
-        A UsageError says if it is not such a folder or contradicts itself, a LandmarkError
+        A SourceError says if it is not such a folder or contradicts itself, a LandmarkError
         if ``landmarks.csv`` cannot be read.
         """
         description = _described(folder)
         for part in ("images", "landmarks.csv"):
             if not (folder / part).exists():
-                raise UsageError(f"there is no {part} in it", file=folder, remedy=_PARTS)
+                raise SourceError(f"there is no {part} in it", file=folder, remedy=_PARTS)
         truth = {
             landmarks.image: _ordered(landmarks, description.landmarks)
             for landmarks in read_landmarks(folder / "landmarks.csv")
@@ -74,9 +74,9 @@ class Dataset:
         dataset = cls(folder, description, find_images([folder / "images"]), truth)
         name = dataset.file_of(description.template).name
         if name not in truth:
-            raise UsageError(f"landmarks.csv lacks the template {name}", file=folder)
+            raise SourceError(f"landmarks.csv lacks the template {name}", file=folder)
         if not dataset.test:
-            raise UsageError("no test image has landmarks", file=folder)
+            raise SourceError("no test image has landmarks", file=folder)
         return dataset
 
     @property
@@ -122,9 +122,9 @@ class Dataset:
         return {image.name: image for image in self.images}
 
     def file_of(self, name: str) -> ImageFile:
-        """Return the file of an image; raise a UsageError if ``images/`` does not hold it."""
+        """Return the file of an image; raise a SourceError if ``images/`` does not hold it."""
         if name not in self._file_by_name:
-            raise UsageError(f"images/ does not hold {name}", file=self.folder)
+            raise SourceError(f"images/ does not hold {name}", file=self.folder)
         return self._file_by_name[name]
 
     def spacing_mm_yx(self, name: str) -> tuple[float, float] | None:
@@ -165,11 +165,11 @@ def _described(folder: Path) -> Description:
     try:
         return Description.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", file=path, remedy=_PARTS) from error
+        raise SourceError(f"cannot be read ({error.strerror})", file=path, remedy=_PARTS) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(f"{place} is wrong ({first['msg'].lower()})", file=path) from error
+        raise SourceError(f"{place} is wrong ({first['msg'].lower()})", file=path) from error
 
 
 def _ordered(landmarks: Landmarks, names: Sequence[str]) -> Landmarks:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.errors import SourceError, UsageError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.measure.measurement import Measurement, measure
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -118,15 +118,16 @@ class MeasurementSet(BaseModel):
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         except OSError as error:
-            raise UsageError(
+            # "foo" may be a wrong choice, "foo.toml" is a file that is not there.
+            raise (SourceError if path.suffix else UsageError)(
                 f"is neither a set of measurements ({', '.join(SETS)}) nor a file that can be "
                 f"read ({error.strerror or error})",
                 file=path,
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"is not a TOML file ({error})", file=path) from error
+            raise SourceError(f"is not a TOML file ({error})", file=path) from error
         except ValidationError as error:
-            raise UsageError(first_problem(error), file=path) from error
+            raise SourceError(first_problem(error), file=path) from error
 
 
 def shipped_set(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.detection.batch import DetectionResult, detect_many
-from napari_oneshot_lmk.errors import ProjectError
+from napari_oneshot_lmk.errors import ProjectError, WeightsError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.review.annotation import Annotation
@@ -22,6 +22,8 @@ from napari_oneshot_lmk.review.status import ReviewState, status_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.encoders.weights import Progress
 
 
 def detector_sha256(detector: Detector) -> str:
@@ -33,6 +35,32 @@ def detector_sha256(detector: Detector) -> str:
     if detector.offsets:
         about.append(json.dumps(sorted(detector.offsets.items())))
     return hashlib.sha256(json.dumps([*about, detector.upright, __version__]).encode()).hexdigest()
+
+
+def project_encoder(
+    project: Project, device: str = "auto", progress: Progress | None = None
+) -> Encoder | None:
+    """Return the encoder that a project was detected with, so that no other one mixes with it.
+
+    None where nothing was detected without a trained model yet. A `WeightsError` says if its
+    weights cannot be found any more.
+    """
+    about = project.detected_with
+    if about is None:
+        return None
+    from napari_oneshot_lmk.encoders.select import encoder_again
+
+    try:
+        return encoder_again(about.identity, about.origin, device, progress)
+    except WeightsError as error:
+        where = about.origin.path if about.origin is not None else ""
+        raise WeightsError(
+            f"was detected with {about.title or about.identity}"
+            f"{f' ({where})' if where else ''}, whose weights are not there any more or have "
+            "changed",
+            file=project.folder,
+            remedy="put the file back, or name it, or another one, with --encoder-weights",
+        ) from error
 
 
 def images_to_detect(
@@ -92,8 +120,12 @@ def detect_images(
     OutputError
         If a result cannot be written.
     """
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+
     project.lock()
     own = detector_sha256(detector)
+    if ids and not isinstance(detector, TrainedDetector):
+        project.remember_encoder(detector.encoder_card)
     images = [project.image(image_id) for image_id in ids]
     files = [ImageFile(image.path or Path(image.name), image.name) for image in images]
     id_of = {image.name: image.id for image in images}

@@ -238,7 +238,7 @@ class Project(ProjectFolder):
             )
         # First: another image that is added must not find the work of this one.
         kept = keep_removed(self.folder, image_id, entry.name)
-        self._index.remove(image_id)
+        self._index.remove(image_id, kept)
         return kept
 
     # -- many images ---------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, ProjectError
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -53,6 +54,25 @@ class ImageEntry(BaseModel):
     """Of a volume."""
 
 
+class RemovedImage(ImageEntry):
+    """One image that was removed, and where its landmarks are."""
+
+    file: str
+    """In ``removed/``."""
+
+
+class DetectedWith(BaseModel):
+    """The encoder of a detection without a trained model, to be found again."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    identity: str
+    title: str = ""
+    """For people."""
+    origin: WeightsOrigin | None = None
+    """Where its weights were; None for one that is shipped."""
+
+
 class Description(BaseModel):
     """All of a project but what was done on its images."""
 
@@ -67,7 +87,11 @@ class Description(BaseModel):
     """The trained model's folder; empty where there is none."""
     spacing_mm_yx: Spacing | None = None
     """Of the images whose files state none."""
+    encoder: DetectedWith | None = None
+    """Of the last detection without a trained model."""
     images: tuple[ImageEntry, ...] = ()
+    removed: tuple[RemovedImage, ...] = ()
+    """From the first to the last; the file of one may have come back, or have been deleted."""
     last: int = 0
     """Highest number that was the id of an image that is gone: no other image gets it."""
 
@@ -171,6 +195,20 @@ def keep_removed(folder: Path, image_id: str, name: str) -> Path | None:
             f"cannot be moved to {REMOVED_FOLDER} ({error.strerror or error})", file=path
         ) from error
     return place
+
+
+def put_back_work(folder: Path, file: str, image_id: str) -> None:
+    """Undo `keep_removed` for an image that is in the project again, under a new id.
+
+    An `OutputError` says if the file cannot be moved.
+    """
+    path = folder / REMOVED_FOLDER / file
+    try:
+        path.replace(work_file(folder, image_id))
+    except OSError as error:
+        raise OutputError(
+            f"cannot be moved to {IMAGES_FOLDER} ({error.strerror or error})", file=path
+        ) from error
 
 
 def load_work(path: Path) -> ImageWork:

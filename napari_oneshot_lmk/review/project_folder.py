@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from napari_oneshot_lmk.encoders.encoder import EncoderCard
 from napari_oneshot_lmk.errors import OutputError, ProjectError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.landmarks.template import Template
@@ -17,6 +18,7 @@ from napari_oneshot_lmk.review.image_files import size_and_mtime
 from napari_oneshot_lmk.review.learnt import TUNING_FOLDER, Learnt, load_learnt
 from napari_oneshot_lmk.review.project_files import (
     TEMPLATE_FOLDER,
+    DetectedWith,
     ImageEntry,
     Spacing,
     is_project,
@@ -114,6 +116,11 @@ class ProjectFolder:
         return RunFolder(self.folder / TUNING_FOLDER / learnt.tuned).model_path
 
     @property
+    def detected_with(self) -> DetectedWith | None:
+        """The encoder of the last detection without a trained model; None before the first."""
+        return self._index.description.encoder
+
+    @property
     def reader(self) -> str:
         """Who works on it, where nobody else is named."""
         return self._index.description.reader
@@ -149,6 +156,7 @@ class ProjectFolder:
         sources: Sequence[str | Path],
         *,
         slice_index: int | None = None,
+        bring_back: bool = False,
         advance: Callable[[int, int], None] = lambda done, total: None,
     ) -> Added:
         """Add images; those that belong to the project already stay as they are.
@@ -159,13 +167,16 @@ class ProjectFolder:
             Files, folders and patterns, as for `find_images`.
         slice_index : int, optional
             Slice or frame of volumes, from 0.
+        bring_back : bool
+            Whether one that was removed, by its content, has its landmarks and edits again.
         advance : callable
             Called with how many files were looked at, and how many there are.
 
         Returns
         -------
         Added
-            Ids of new and known images, and the errors of files that cannot be used.
+            Ids of new and known images, the errors of files that cannot be used, and whose
+            landmarks have come back.
 
         Raises
         ------
@@ -173,7 +184,7 @@ class ProjectFolder:
             If a source does not exist, or there is no image in any.
         """
         self.lock()
-        return self._index.add(sources, slice_index, advance, self._has_work)
+        return self._index.add(sources, slice_index, advance, self._has_work, bring_back=bring_back)
 
     def locate(self, folder: str | Path) -> tuple[str, ...]:
         """Look for images that were not found or have changed, by name and content.
@@ -195,6 +206,13 @@ class ProjectFolder:
         self.lock()
         chosen = None if ids is None else {self._index.entry(each).id for each in ids}
         self._index.set_spacing(spacing, chosen)
+
+    def remember_encoder(self, card: EncoderCard) -> None:
+        """Keep which encoder detects without a trained model, so that the next one is the same."""
+        self.lock()
+        about = DetectedWith(identity=card.identity, title=card.title, origin=card.origin)
+        if about != self._index.description.encoder:
+            self._index.update(encoder=about)
 
     def set_model(self, model: str | Path) -> None:
         """Use another trained model from now on; it is copied into the project.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
@@ -25,10 +25,13 @@ from napari_oneshot_lmk.review.image_files import (
 )
 from napari_oneshot_lmk.review.project_files import (
     PROJECT_FILE,
+    REMOVED_FOLDER,
     Description,
     ImageEntry,
+    RemovedImage,
     Spacing,
     load_description,
+    put_back_work,
     save_description,
 )
 
@@ -46,6 +49,8 @@ class Added:
     """Of images that belonged to the project already."""
     failed: tuple[OneshotError, ...] = ()
     """Files that cannot be used."""
+    brought_back: Mapping[str, Path] = field(default_factory=dict)
+    """Ids of new images that were in the project before -> the file that had been kept of them."""
 
 
 class ImageIndex:
@@ -152,6 +157,8 @@ class ImageIndex:
         slice_index: int | None,
         advance: Callable[[int, int], None],
         has_work: Callable[[str], bool],
+        *,
+        bring_back: bool,
     ) -> Added:
         """Add images; see `Project.add`."""
         files = find_images(sources)
@@ -161,6 +168,8 @@ class ImageIndex:
         new: list[str] = []
         known: list[str] = []
         failed: list[OneshotError] = []
+        kept = self._kept() if bring_back else {}
+        back: dict[str, str] = {}
         number = self._last_number()
         advance(0, len(files))
         describe = partial(_described, slice_index=slice_index)
@@ -183,17 +192,37 @@ class ImageIndex:
                 image_id = f"{number:04d}"
                 old = ImageEntry(id=image_id, name=file.path.name, slice_index=slice_index, **about)
                 new.append(image_id)
+                if before := kept.pop((about["sha256"], slice_index), None):
+                    back[image_id] = before.file
+                    about |= {"spacing_mm_yx": before.spacing_mm_yx}
             entries[image_id] = old.model_copy(update=about)
         if new or known:
             names = distinct_names([PurePath(entry.absolute) for entry in entries.values()])
             named = zip(entries.values(), names, strict=True)
             self.update(images=tuple(e.model_copy(update={"name": name}) for e, name in named))
-        return Added(tuple(new), tuple(known), tuple(failed))
+        # Last: what is moved before the image is known would be that of the next one.
+        for image_id, name in back.items():
+            put_back_work(self.folder, name, image_id)
+        places = {i: self.folder / REMOVED_FOLDER / name for i, name in back.items()}
+        return Added(tuple(new), tuple(known), tuple(failed), places)
 
-    def remove(self, image_id: str) -> None:
-        """Take an image out of the list; the others keep their names, and none gets its id."""
+    def remove(self, image_id: str, kept: Path | None) -> None:
+        """Take an image out of the list; the others keep their names, and none gets its id.
+
+        ``kept`` is the file with its landmarks, from which they come back with the image.
+        """
         left = tuple(entry for entry in self._description.images if entry.id != image_id)
-        self.update(images=left, last=self._last_number())
+        removed = [e for e in self._kept().values() if kept is None or e.file != kept.name]
+        if kept is not None:
+            gone = self.entry(image_id).model_dump()
+            removed.append(RemovedImage(**gone, file=kept.name))
+        self.update(images=left, removed=tuple(removed), last=self._last_number())
+
+    def _kept(self) -> dict[tuple[str, int | None], RemovedImage]:
+        """Return content and slice -> the last removed image of it whose landmarks are kept."""
+        folder = self.folder / REMOVED_FOLDER
+        removed = self._description.removed
+        return {(e.sha256, e.slice_index): e for e in removed if (folder / e.file).is_file()}
 
     def locate(self, folder: Path) -> tuple[str, ...]:
         """Look for images that are missing or have changed; see `Project.locate`."""

@@ -238,7 +238,11 @@ class Inspection:
         stated = self._template.image.geometry.spacing_mm_yx
         if unknown and (known or stated):
             of_template = "" if stated is None else ", that of the template is known"
-            yield f"The pixel spacing of {list_names(unknown)} is unknown{of_template}"
+            yield (
+                f"The pixel spacing of {list_names(unknown)} is unknown{of_template}; if "
+                "all images have one, give it (--spacing, or the spacing field of the dock), else "
+                "nothing is to be done: these images are compared with the template in pixels"
+            )
         if known and stated is None:
             yield "The template's pixel spacing is unknown, that of images is known"
         if known and max(known) > MIXED_SPACING * min(known):

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.errors import SourceError, UsageError
 from napari_oneshot_lmk.network import crop_config
 
 STRIDE = 32
@@ -318,7 +318,8 @@ class Preset(Section):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
+            # "huge" may be a wrong choice, "huge.toml" is a file that is not there.
+            raise (SourceError if path.suffix else UsageError)(
                 "is neither a preset nor a readable file of settings",
                 file=name_or_path,
                 remedy=f"use {', '.join(PRESETS)}, or a copy of one of their files",
@@ -331,7 +332,7 @@ class Preset(Section):
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
-            raise UsageError(
+            raise SourceError(
                 f"is not valid TOML ({error})", file=source, remedy="correct it"
             ) from error
         except ValidationError as error:

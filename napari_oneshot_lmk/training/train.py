@@ -28,12 +28,14 @@ from napari_oneshot_lmk.training.distributed.group import (
     share_images,
 )
 from napari_oneshot_lmk.training.events import (
+    EpochEnded,
     Event,
     EventLog,
     Failed,
     Finished,
     Noted,
     TensorBoardLogger,
+    read_events,
 )
 from napari_oneshot_lmk.training.run_folder import RunFolder, versions
 from napari_oneshot_lmk.training.run_lifecycle import check_encoder, inspect_images, open_run
@@ -193,6 +195,8 @@ def _events(
         kept = "What was trained before is kept" if begun else "Nothing was trained"
         yield Failed(f"Stopped before the first step. {kept}; start it again to go on.")
         return
+    if note := group.from_main(_goes_on(run, config) if group.is_main else ""):
+        yield Noted(note)
     task = TrainingTask(
         config=config,
         template=template,
@@ -221,6 +225,21 @@ def _events(
             yield event
     if coarse is not None or not task.landmark_groups:
         yield from add_fine_stage(run, task, coarse, stopped)
+
+
+def _goes_on(run: RunFolder, config: TrainingConfig) -> str:
+    """Say from where a training goes on that was begun before; empty where it begins."""
+    if config.fine and run.coarse is not None:
+        return "This training was begun before and goes on with its fine stage."
+    ended = [event for event in read_events(run.events_path) if isinstance(event, EpochEnded)]
+    if not ended:
+        begun = run.checkpoint_path.is_dir()
+        return "This training was begun before and goes on within its first epoch." if begun else ""
+    last = ended[-1]
+    of = f" of {last.model}" if config.training_method.per_landmark else ""
+    return (
+        f"This training was begun before and goes on after epoch {last.epoch} of {last.epochs}{of}."
+    )
 
 
 def _keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:

@@ -170,7 +170,7 @@ def test_wrong_use(data, tmp_path):
     assert "'magic'" in refused(2, *call(data, out, "instant,magic"))
     # The command's name of before is still understood.
     no_data = ("benchmark", "cephalogram", "--data", tmp_path / "no", "--out", out)
-    assert "dataset.json" in refused(2, *no_data)
+    assert "dataset.json" in refused(1, *no_data)
     out.mkdir()
     (out / "old.txt").write_text("")
     assert "--overwrite" in refused(2, *call(data, out, "instant"))

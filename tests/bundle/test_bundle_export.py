@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -321,8 +322,12 @@ def test_measured_figures_stand_in_the_documents(tmp_path, model):
     assert figures["MRE mm"] == 1.685
     page = make_readme(model, exporting.About(name="Blobs"), figures)
     assert "- SDR 2.0 mm %: 73.4" in page
+    training = model.card.training.model_copy(update={"preset": ""})
+    own = replace(model, card=model.card.model_copy(update={"training": training}))
+    page = make_readme(own, exporting.About(name="Blobs"), {})
+    assert "3 images without annotation, settings of its own, epoch" in page
     missing = command(
         *("export-bundle", "--model", tmp_path, "--out", tmp_path / "b"),
         *("--measured", tmp_path / "nowhere"),
     )
-    assert missing.exit_code == 2
+    assert missing.exit_code == 1

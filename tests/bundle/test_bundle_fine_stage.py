@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from bundle_scene import Unrecorded, random_model, with_fine_stage
+from dicom_files import dataset, saved
 from monai.data import MetaTensor
 
 from napari_oneshot_lmk.bundle import export as exporting
@@ -85,3 +88,41 @@ def test_its_files_find_the_points_of_this_program(bundle, model, shape_yx, spac
     coarse = first(prepared.pixels)[0].double().numpy()
     moved = np.abs(found - coarse).max(1) > 1e-3
     assert moved.tolist() == [detector.fine.card.shares[2 - row] > 0 for row in range(3)]
+
+
+def test_a_spacing_that_is_none_is_named(tmp_path):
+    from napari_oneshot_lmk.bundle.scripts.images import PlaneReader, ReadableDataset
+
+    pixels = np.random.default_rng(3).integers(0, 255, (40, 30), np.uint8)
+    path = saved(tmp_path / "film.dcm", dataset(pixels, 8, PixelSpacing=[0, 0]))
+
+    def transform(item, **options):
+        reader = PlaneReader(**options)
+        values, meta = reader.get_data(reader.read(item["image"]))
+        return {"image": MetaTensor(torch.from_numpy(values)[None], meta=meta)}
+
+    [item] = ReadableDataset([{"image": str(path), "name": "film"}], transform, (8, 8))
+    assert "pixel spacing 0 x 0 mm is not between 0.0001 and 100 mm" in item["failed"]
+    assert "--spacing_mm" in item["failed"]
+    given = partial(transform, spacing_mm=0.2)
+    [item] = ReadableDataset([{"image": str(path), "name": "film"}], given, (8, 8))
+    assert item["failed"] == ""
+    assert item["spacing_mm_yx"].tolist() == [0.2, 0.2]
+
+
+def test_positions_that_are_no_numbers_are_named_and_not_written(bundle, tmp_path):
+    from napari_oneshot_lmk.bundle.scripts.points_table import PointsTable
+
+    table = PointsTable(str(bundle), str(tmp_path))
+    state = SimpleNamespace(
+        batch=[{"failed": "", "path": "a.dcm", "name": "a.dcm"}],
+        output=[{"pred": np.full((3, 7), np.nan)}],
+    )
+    engine = SimpleNamespace(state=state)
+    table._start(engine)
+    table._take(engine)
+    table._close(engine)
+    with pytest.raises(SystemExit):
+        table.finish()
+    assert table.failed == ["a.dcm: the network found no position on it"]
+    assert len((tmp_path / "landmarks.csv").read_text().splitlines()) == 1

@@ -195,21 +195,45 @@ def test_same_stems_keep_apart(tmp_path):
         (["in.csv", "out"], "or name a folder and say with --to which files"),
         (["in.csv", "out", "--to", "xlsx"], "is not the name of a landmark file"),
         (["in.csv", "out.mrk.json"], "name a folder and add --to .mrk.json"),
-        (["nowhere.csv", "out.csv"], "nowhere.csv: there is no such file or folder"),
-        (["empty", "out.csv"], "empty: holds no landmark files"),
         (["in.xlsx", "out.csv"], "is not the name of a landmark file"),
         (["in.csv", "in.csv"], "choose another name or pass --overwrite"),
         (["in.csv", "o.csv", "--spacing", "1"], "--spacing needs the size of image"),
-        (["in.csv", "o.csv", "--image", "no.png"], "there is no such file or folder"),
     ],
 )
 def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, arguments, match):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
     (tmp_path / "in.xlsx").write_text("")
     plain = replace(on("a.png"), geometry=None)
     write_landmarks("in.csv", [plain, replace(plain, image="b.png")])
     assert match in refused(2, "convert", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["convert", "nowhere.csv", "out.csv"], "nowhere.csv: there is no such file or folder"),
+        (["convert", "empty", "out.csv"], "empty: holds no landmark files"),
+        (["convert", "in.csv", "o.csv", "--image", "no.png"], "there is no such file or folder"),
+        (["measure", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["measure", "in.csv", "--set", "own.toml"], "own.toml: is neither a set"),
+        (["detect", "--template", "nowhere", "--out", "o.csv", "no.png"], "no.png: there is no"),
+    ],
+)
+def test_what_is_not_there_is_no_wrong_use(tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    write_landmarks("in.csv", [on("a.png")])
+    assert match in refused(1, *arguments)
+
+
+def test_if_no_file_can_be_written_all_are_named_in_one_list(tmp_path):
+    write_landmarks(tmp_path / "in.csv", [on("a.png"), on("b.png")])
+    out = tmp_path / "out"
+    result = run("convert", tmp_path / "in.csv", out, "--to", ".sr.dcm")
+    assert (result.exit_code, out.exists()) == (1, False)
+    first, *lines = result.stderr.splitlines()
+    assert first == "2 files could not be used:"
+    assert [line.split(":")[0] for line in lines] == [f"  {out / n}.sr.dcm" for n in "ab"]
 
 
 def test_other_commands_read_all_formats(tmp_path, images):

@@ -191,9 +191,22 @@ def test_missing_gpu(made, tmp_path):
     assert "CUDA" in refused(2, *call(made, made.images, "--device", "cuda", out=out))
 
 
+def test_what_cannot_be_written_is_refused_before_the_detection(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_oneshot_lmk.detection.batch.detect_many", None)
+    out = tmp_path / "found.mrk.json"
+    said = refused(1, *call(made, made.images / "one.png", out=out))
+    assert "the pixel spacing of one.png is unknown; give it with --spacing" in said
+
+
+def test_files_that_are_passed_over_are_named(made, tmp_path):
+    (tmp_path / "film.webp").write_bytes(b"RIFF")
+    result = succeed(*call(made, tmp_path, made.images / "one.png", out=tmp_path / "found.csv"))
+    assert "Passed over, since files of this kind are not read: film.webp" in result.stderr
+
+
 def test_no_images(made, tmp_path):
     for source, says in [(tmp_path, "no image"), (tmp_path / "x.png", "no such file")]:
-        assert says in refused(2, *call(made, source))
+        assert says in refused(1, *call(made, source))
 
 
 def test_broken_template(world):

@@ -94,6 +94,8 @@ def test_spacing_per_image_from_the_file(tmp_path):
     assert summary["native"]["mre_mm"] == pytest.approx(2.5)
     assert summary["native"]["sdr_percent"]["2.0"] == 50
     assert summary["spacing_source"] == ["predicted file"]
+    shown = run("evaluate", "--predicted", found, "--truth", truth)
+    assert "the pixel spacing that the file of predicted landmarks states." in shown.output
 
 
 def test_unknown_size_is_said(tmp_path):

@@ -230,7 +230,7 @@ def test_markups_without_millimetres_leave_no_journal_in_the_way(table, tmp_path
     out = tmp_path / "one.mrk.json"
     ended = run(*table.arguments(one, "--out", out))
     assert ended.exit_code == 1
-    assert "spacing is unknown" in ended.stderr
+    assert "spacing of one.png is unknown" in ended.stderr
     assert list(tmp_path.iterdir()) == []
     succeed(*table.arguments(one, "--out", out, "--spacing", 0.5))
 

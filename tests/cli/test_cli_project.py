@@ -90,8 +90,9 @@ def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path):
     first, second = read_landmarks(tmp_path / "out.csv")
     moved = first.with_landmark(first["sella"].edited_at((400.0, 300.0)))
     write_landmarks(tmp_path / "back.csv", [moved, second])
-    assert "1 landmark taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
-    assert "0 landmarks taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
+    said = ok("take", folder, tmp_path / "back.csv")
+    assert "1 landmark taken on 1 image, nothing new on 1 other image" in said
+    assert "nothing new on 2 images" in ok("take", folder, tmp_path / "back.csv")
     ok("accept", folder, "skull_01.png", "--reader", "Bo")
     about = json.loads(ok("status", folder, "--json"))
     by_name = {image["name"]: image for image in about["images"]}
@@ -243,7 +244,7 @@ def test_spacing_makes_millimetres(world):
     assert {unit for _, unit in pixels} == {"px"}
     ok("spacing", folder, "0.5")
     assert lengths() == [(pytest.approx(value / 2), "mm") for value, _ in pixels]
-    ok("spacing", folder, "0.25", "one.png")
+    assert "0.25 x 0.25 mm of 1 image" in ok("spacing", folder, "0,25", "one.png")
     assert sum(unit == "mm" for _, unit in lengths()) == 3
     ok("spacing", folder, "none", "one.png")
     ok("spacing", folder, "none")
@@ -290,8 +291,8 @@ def test_wrong_folders_are_one_sentence(world, tmp_path):
         (["status", tmp_path], "is not a project", 1),
         (["create", world.folder / "p", "--template", world.template], "exists already", 2),
         (["create", tmp_path / "q"], "neither a template nor a trained model was named", 2),
-        (["create", tmp_path / "q", "nothing", "--template", world.template], "no such file", 2),
-        (["add", world.folder / "p", "nothing"], "no such file", 2),
+        (["create", tmp_path / "q", "nothing", "--template", world.template], "no such file", 1),
+        (["add", world.folder / "p", "nothing"], "no such file", 1),
         (["model", world.folder / "p", world.images], "holds no trained model", 1),
         (["accept", world.folder / "p", "nobody"], "no image 'nobody'", 1),
     ]:
@@ -373,7 +374,6 @@ def test_what_is_no_image_is_named_and_the_others_go_on(world):
 def test_images_are_removed_and_their_landmarks_kept(world):
     folder = world.folder / "p"
     first, second = (image.name for image in Project.open(folder).images[:2])
-    path = Project.open(folder).named(first).path
     ok("accept", folder, first)
     result = run("project", "remove", folder, first, second)
     assert result.exit_code == 1
@@ -383,11 +383,12 @@ def test_images_are_removed_and_their_landmarks_kept(world):
     assert "its landmarks are kept in" in ok("remove", folder, first, "--force")
     kept = sorted(path.name for path in (folder / "removed").iterdir())
     assert kept == sorted(f"{name}.json" for name in (first, second))
-    # What is added again begins anew.
-    assert path.is_file()
-    ok("add", folder, path)
+    # What is added again has its landmarks back, by its content.
+    renamed = (world.images / first).rename(world.images / "renamed.png")
+    result = run("project", "add", folder, renamed)
+    assert "renamed.png: was removed before; its landmarks are back from" in result.stderr
     project = Project.open(folder)
-    assert project.work(project.named(first).id).landmarks is None
+    assert project.work(project.named("renamed").id).landmarks.manual
 
 
 def test_mistakes_have_a_plain_sentence(world):

@@ -141,13 +141,16 @@ def test_warnings_are_told(world):
         (["--initial-labels", "perfect"], "labels.initial"),
         (["--adapter-channels", "-1"], "network.adapter_channels"),
         (["--spacing", "0"], "spacing 0 x 0 mm"),
-        (["--images", "nowhere.png"], "no such file"),
         (["--device", "tpu"], "tpu"),
     ],
 )
 def test_wrong_use(world, arguments, says):
     assert says in refused(2, *call(world, *arguments))
     assert not (world.folder / "run" / "model").exists()
+
+
+def test_images_that_are_not_there(world):
+    assert "no such file" in refused(1, *call(world, "--images", "nowhere.png"))
 
 
 def test_folder_of_something_else(world):

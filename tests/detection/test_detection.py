@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from napari_oneshot_lmk.detection.batch import detect_many
+from napari_oneshot_lmk.detection.batch import Counts, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
@@ -174,3 +174,10 @@ def test_what_a_detector_says_of_a_point_goes_when_a_person_moves_it():
     moved = replace(found, position_yx=(3.0, 2.0), source=Source.CORRECTED)
     assert (moved.score, moved.predicted_error_px, moved.radius_90_px) == (None, None, None)
     assert Landmark.from_json(found.to_json()) == found
+
+
+def test_landmarks_without_a_position_are_not_counted_as_found():
+    points = (Landmark("a", (1.0, 2.0)), Landmark("b", None, State.SKIPPED))
+    counts = Counts()
+    counts.add("one.png", Landmarks(points, "one.png").to_json(with_geometry=True))
+    assert (counts.images, counts.points) == (1, 1)

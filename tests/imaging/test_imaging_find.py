@@ -42,10 +42,23 @@ def test_names_that_repeat_become_paths_below_the_given_folder(tmp_path):
     assert names(tmp_path) == ["2.png", "left/1.png", "right/1.png"]
 
 
-def test_names_that_repeat_below_several_folders_become_whole_paths(tmp_path):
-    make(tmp_path, "a/1.png", "b/1.png")
-    expected = [(tmp_path / folder / "1.png").as_posix() for folder in "ab"]
-    assert names(tmp_path / "a", tmp_path / "b") == expected
+def test_names_that_repeat_in_several_folders_become_paths_below_their_common_folder(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png", "b/c/2.png")
+    assert names(tmp_path / "a", tmp_path / "b") == ["2.png", "a/1.png", "b/1.png"]
+    assert names(tmp_path / "a/1.png", tmp_path / "b/1.png") == ["a/1.png", "b/1.png"]
+
+
+def test_images_of_a_format_that_is_not_read_are_named(tmp_path):
+    make(tmp_path, "1.png", "2.webp", "sub/3.GIF", "notes.txt", ".4.webp")
+    told: list[str] = []
+    assert [image.name for image in find_images([tmp_path], tell=told.append)] == ["1.png"]
+    assert told == [
+        "Passed over, since files of this kind are not read: 2.webp, 3.GIF; "
+        "save them as PNG or TIFF to use them."
+    ]
+    with pytest.raises(UsageError, match="there is no image in"):
+        find_images([str(tmp_path / "*.webp")], tell=told.append)
+    assert "2.webp" in told[1]
 
 
 def test_patterns(tmp_path):

@@ -12,7 +12,7 @@ from landmark_sets import example, in_a_table, landmark_sets, refuses, same
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 HEADER = "image,landmark,x_px,y_px"
 
@@ -130,12 +130,87 @@ def test_the_given_geometry_is_used_where_the_table_has_none(tmp_path):
     assert read_landmarks(path, geometry=geometry)[0].geometry == geometry
 
 
-def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
+def test_millimetres_from_elsewhere_are_refused(tmp_path):
     columns = f"{HEADER},x_mm,y_mm,height_px,width_px"
     (images,) = read(tmp_path, f"{columns}\na,1,10,20,1.001,2.0,50,60\na,2,30,40,3,4.001,50,60\n")
     assert images.geometry.spacing_mm_yx == pytest.approx((0.1, 0.1), rel=1e-3)
-    (images,) = read(tmp_path, f"{columns}\na,1,10,20,51,2,50,60\na,2,30,40,53,4,50,60\n")
-    assert images.geometry == Geometry((50, 60))
+    text = f"{columns}\na,1,10,20,51,2,50,60\na,2,30,40,53,4,50,60\n"
+    with pytest.raises(LandmarkError, match=r"line 2: .* of '1' .*; .* empty x_mm and y_mm"):
+        read(tmp_path, text)
+
+
+# -- what a person has changed in a spreadsheet ------------------------------------
+
+
+def detected(count: int, spacing_mm: float = 0.3) -> Landmarks:
+    points = (
+        Landmark(
+            *(f"l{n}", (7.31 * n + 5, 90 - 11.7 * n), State.PLACED, 0.9),
+            source=Source.DETECTED,
+            predicted_error_px=2.0,
+        )
+        for n in range(count)
+    )
+    return Landmarks(tuple(points), "a.png", Geometry((100, 120), (spacing_mm, spacing_mm)))
+
+
+def written(tmp_path: Path, landmarks: Landmarks) -> list[list[str]]:
+    write_landmarks(tmp_path / "found.csv", [landmarks], overwrite=True)
+    return [line.split(",") for line in (tmp_path / "found.csv").read_text().splitlines()]
+
+
+def read_again(tmp_path: Path, rows: list[list[str]]) -> tuple[Landmarks, list[str]]:
+    told: list[str] = []
+    (tmp_path / "found.csv").write_text("\n".join(map(",".join, rows)))
+    (images,) = read_landmarks(tmp_path / "found.csv", tell=told.append)
+    return images, told
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("digits", [None, 2])
+def test_a_moved_point_is_corrected_and_costs_no_millimetres(tmp_path, count, digits):
+    rows = written(tmp_path, detected(count))
+    for row in rows[1:]:
+        if digits is not None:
+            row[2:6] = [f"{float(cell):.{digits}f}" for cell in row[2:6]]
+    rows[1][2] = "64.5"
+    images, told = read_again(tmp_path, rows)
+    assert images.geometry.spacing_mm_yx == pytest.approx((0.3, 0.3), rel=1e-3)
+    moved, *others = images
+    assert (moved.position_yx[1], moved.source, moved.score) == (64.5, Source.CORRECTED, None)
+    assert moved.predicted_error_px is None
+    assert {point.source for point in others} <= {Source.DETECTED}
+    (sentence,) = told
+    assert "found.csv: line 2 (l0 of a.png): the millimetres do not follow" in sentence
+    assert "the pixels count, and the point is taken as corrected" in sentence
+
+
+def test_an_unchanged_table_is_read_without_a_word(tmp_path):
+    images, told = read_again(tmp_path, written(tmp_path, detected(5)))
+    assert (images, told) == (detected(5), [])
+
+
+def test_an_emptied_point_is_removed_by_a_person(tmp_path):
+    rows = written(tmp_path, detected(5))
+    rows[2][2:4], rows[2][7] = ["", ""], "absent"
+    images, told = read_again(tmp_path, rows)
+    assert (images["l1"].state, images["l1"].source) == (State.ABSENT, Source.CORRECTED)
+    assert "line 3 (l1 of a.png)" in told[0]
+
+
+def test_where_no_spacing_is_that_of_most_rows_a_line_is_named(tmp_path):
+    rows = written(tmp_path, detected(4))
+    rows[1][2], rows[2][2] = "64.5", "11"
+    with pytest.raises(LandmarkError, match=r"csv: line \d: the millimetres of 'l\d' of"):
+        read_again(tmp_path, rows)
+
+
+def test_a_spacing_that_was_changed_alone_is_refused(tmp_path):
+    rows = written(tmp_path, detected(4))
+    for row, cell in zip(rows, ["spacing_mm_yx", *["0.2 0.2"] * 4], strict=True):
+        row.append(cell)
+    with pytest.raises(LandmarkError, match=r"line 2: .* do not follow .* spacing_mm_yx 0.2 0.2"):
+        read_again(tmp_path, rows)
 
 
 # -- what is wrong ----------------------------------------------------------------

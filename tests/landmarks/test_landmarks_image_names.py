@@ -149,6 +149,6 @@ def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(tmp_pa
     assert "cannot be the name of a file" in said
     # None at all: nothing is left behind.
     path.write_text("image,landmark,x_px,y_px,height_px,width_px\n" + long + ",s,1,2,4,5")
-    said = refused(2, "convert", path, tmp_path / "none", "--to", ".json")
+    said = refused(1, "convert", path, tmp_path / "none", "--to", ".json")
     assert "rename the image" in said
     assert not (tmp_path / "none").exists()

@@ -127,6 +127,9 @@ def test_the_command_writes_both_tables(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "0.5 mm" in result.output
     assert "x not placed (2 images)" in result.output
+    save_table(source, [row for row in rows if row["image"] == rows[0]["image"]])
+    assert "x not placed (1 image)" in run(*arguments).output
+    save_table(source, rows)
     long = pd.read_csv(tmp_path / "long.csv")
     assert len(long) == 4
     assert long["value"].dropna().tolist() == [0.5, 0.5]

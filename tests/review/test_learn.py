@@ -145,6 +145,12 @@ def test_the_command_shows_applies_and_forgets(project, monkeypatch, tmp_path):
         assert result.exit_code == 0, result.output
         return result.stdout
 
+    shown = learn()
+    assert "3 images with corrected or accepted points, each left out in turn" in shown
+    assert "A person has corrected or accepted these points" in shown
+    assert ("--apply recommended does it" in shown) == ("Recommended:" in shown)
+    assert "does it" not in learn("--apply", "recommended")
+    learn("--forget")
     applied = json.loads(learn("--apply", "both", "--json"))
     assert (applied["corrected"], len(applied["gains"])) == (3, 3)
     assert (applied["applied"], applied["detected"]) == ("both", len(IMAGES) - 3)

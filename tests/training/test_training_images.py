@@ -105,7 +105,11 @@ def test_same_image_twice_is_said(folder, template):
         (None, (None, None), None),
         (0.3, (0.3, 0.31), None),
         (0.3, (0.3, 0.6), "different pixel spacings, from 0.3 to 0.6 mm"),
-        (0.3, (0.3, None), "of b.png is unknown, that of the template is known"),
+        (
+            0.3,
+            (0.3, None),
+            "that of the template is known; if all images have one, give it",
+        ),
         (None, (0.3, None), "of b.png is unknown"),
         (None, (0.3, 0.3), "The template's pixel spacing is unknown"),
     ],

@@ -192,6 +192,8 @@ def test_stopped_while_images_are_read(job):
     (end,) = train(again(job), lambda: True)
     assert "trained before is kept" in end.sentence
     assert RunFolder.open(job.out).checkpoint_path.exists()
+    said = [event.text for event in train(again(job)) if isinstance(event, Noted)]
+    assert "This training was begun before and goes on after epoch 2 of 3." in said
 
 
 # -- images that are not what they were -------------------------------------------

@@ -21,6 +21,8 @@ WITHOUT_SPACING = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Their dots per inch tell how large to print, not how large a patient is."""
 DICOM_SPACINGS = ("0028|0030", "0018|1164", "0018|2010")
 UNKNOWN = float("nan")
+SPACING_LIMITS_MM = (1e-4, 100.0)
+"""What lies outside is a typing error or a wrong unit."""
 
 
 def find_images(folder: str) -> list[dict[str, str]]:
@@ -103,7 +105,7 @@ class PlaneReader(ImageReader):
             "spatial_shape": np.array([rows, columns]),
             "original_channel_dim": "no_channel",
             "shape_yx": torch.tensor([rows, columns]),
-            "spacing_mm_yx": torch.tensor(self._spacing(img), dtype=torch.float64),
+            "spacing_mm_yx": torch.tensor(_checked(self._spacing(img)), dtype=torch.float64),
         }
 
     def _plane(self, image: SimpleITK.Image) -> SimpleITK.Image:
@@ -131,6 +133,17 @@ class PlaneReader(ImageReader):
         column, row = image.GetSpacing()[:2]
         # What programs write that do not know the spacing.
         return [UNKNOWN, UNKNOWN] if (row, column) == (1.0, 1.0) else [row, column]
+
+
+def _checked(spacing_mm_yx: list[float]) -> list[float]:
+    low, high = SPACING_LIMITS_MM
+    if not all(low <= value <= high or np.isnan(value) for value in spacing_mm_yx):
+        shown = " x ".join(f"{value:g}" for value in spacing_mm_yx)
+        raise ValueError(
+            f"the pixel spacing {shown} mm is not between {low:g} and {high:g} mm; "
+            "give it with --spacing_mm"
+        )
+    return spacing_mm_yx
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

@@ -88,6 +88,9 @@ class PointsTable:
                 self.failed.append(f"{item['path']}: {item['failed']}")
                 continue
             found = np.asarray(output["pred"], dtype=np.float64)
+            if not np.isfinite(found[:, :2]).all():
+                self.failed.append(f"{item['path']}: the network found no position on it")
+                continue
             self._writer.writerows(self._rows(item, found))
             self._file.flush()
             self.done += 1

@@ -100,6 +100,11 @@ OTHER = ImageFormat("unknown", "itk", (), lambda head: True)
 """Whatever else ITK reads, by the end of the name; not looked for in folders."""
 
 IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
+UNREAD_SUFFIXES = (
+    *(".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd"),
+    *(".czi", ".svs", ".ndpi"),
+)
+"""Of images that are not read: in a folder they are named, not passed over without a word."""
 
 
 def is_image_name(path: Path) -> bool:

@@ -7,7 +7,7 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unusual_frame,
     without_zeros,
 )
+from napari_oneshot_lmk.landmarks.files.table_spacing import row_spacing
 from napari_oneshot_lmk.landmarks.files.text_file import (
     TableRow,
     at_line,
@@ -48,7 +49,7 @@ SIZE_COLUMNS = ("height_px", "width_px")
 FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
 """Three numbers in one cell; written where they are not the defaults."""
 SPACING_COLUMN = "spacing_mm_yx"
-"""Two numbers in one cell; written where the mm columns cannot tell them."""
+"""Two numbers in one cell; written where the mm columns cannot tell them, or few rows do."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
 PROVENANCE = tuple(each.name for each in fields(Provenance))
 WHERE_FILLED = (
@@ -60,8 +61,10 @@ MANUAL = "manual"
 _SOURCES = {str(source): source for source in Source}
 """Of an image's columns, what a row states for itself where a person placed the landmark."""
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
-# Farther from the first pixel lies no landmark; products of such numbers overflow.
-_FARTHEST_MM = 1e12
+FEW_ROWS = 3
+"""Of fewer rows that tell the spacing one that was changed could not be told from the others."""
+NAMED_ROWS = 5
+"""Rows that a message names before it counts the others."""
 
 
 # -- writing --------------------------------------------------------------------
@@ -128,19 +131,19 @@ def _geometry_to_cells(
     height, width = geometry.image_shape_yx
     numbers = unusual_frame(geometry)
     spacing = geometry.spacing_mm_yx
-    if spacing is not None and _spacing_between(points_yx, points_mm_yx) != spacing:
+    told = row_spacing(points_yx, points_mm_yx).spacing_mm_yx
+    few = np.isfinite(points_mm_yx[:, 0]).sum() < FEW_ROWS
+    if spacing is not None and (few or told != spacing):
         numbers[SPACING_COLUMN] = spacing
     cells = {column: " ".join(map(repr, values)) for column, values in numbers.items()}
     return {"height_px": str(height), "width_px": str(width), **cells}
 
 
-def _geometry_from_cells(
-    cells: Mapping[str, str], points_yx: Points, points_mm_yx: Points
-) -> Geometry | None:
-    """Undo `_geometry_to_cells`; None where the size is not stated.
+def _geometry_from_cells(cells: Mapping[str, str]) -> Geometry | None:
+    """Undo `_geometry_to_cells`, but for a spacing that only the mm columns tell.
 
-    Points are (N, 2) in pixels and in mm, NaN where missing. Raises a GeometryError or
-    ValueError for cells that make no sense.
+    None where the size is not stated. Raises a GeometryError or ValueError for cells that
+    make no sense.
     """
     if not all(column in cells for column in SIZE_COLUMNS):
         return None
@@ -149,33 +152,7 @@ def _geometry_from_cells(
     geometry = Geometry(shape_yx, **frame)  # type: ignore[arg-type]
     if SPACING_COLUMN in cells:
         return geometry.with_spacing(_numbers(cells[SPACING_COLUMN], 2))
-    return geometry.with_spacing(_spacing_between(points_yx, points_mm_yx))
-
-
-def _spacing_between(points_yx: Points, points_mm_yx: Points) -> tuple[float, float] | None:
-    """Return the spacing that leads from pixels to mm; None if no single one does.
-
-    Both are (N, 2) positions from pixel (0, 0), NaN where missing.
-    """
-    spacing = []
-    for px, mm in zip(points_yx.T, points_mm_yx.T, strict=True):
-        # A millionth of a pixel says nothing of a ratio, and may vanish in it.
-        usable = np.isfinite(px) & np.isfinite(mm) & (np.abs(px) > 1e-6)
-        if not usable.any():
-            return None
-        px, mm = px[usable], mm[usable]
-        if np.abs(mm).max() > _FARTHEST_MM:
-            return None
-        ratio = float(px @ mm / (px @ px))
-        # The shortest number that gives these millimetres is the one meant.
-        shorter = (float(f"{ratio:.{digits}g}") for digits in range(1, 18))
-        exact = [value for value in shorter if np.array_equal(px * value, mm)]
-        if exact:
-            ratio = exact[0]
-        elif not np.allclose(px * ratio, mm, rtol=1e-3, atol=0.01):
-            return None
-        spacing.append(ratio)
-    return spacing[0], spacing[1]
+    return geometry
 
 
 def _whole_number(cell: str) -> int:
@@ -229,7 +206,31 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             f"{placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
             "or -9999 in both directions are taken for not placed"
         )
-    return tuple(image.landmarks(context) for image in images.values())
+    read = tuple(image.landmarks(context) for image in images.values())
+    _tell_changed(images.values(), context)
+    return read
+
+
+def _tell_changed(images: Iterable[_TableImage], context: ReadContext) -> None:
+    rows = [
+        f"{image.lines[name]} ({name} of {image.name})"
+        for image in images
+        for name in image.changed
+    ]
+    if rows:
+        shown = ", ".join(rows[:NAMED_ROWS])
+        more = f" and {len(rows) - NAMED_ROWS} more" if rows[NAMED_ROWS:] else ""
+        lines, points = ("lines", "points are") if rows[1:] else ("line", "point is")
+        context.tell(
+            f"{lines} {shown}{more}: the millimetres do not follow from the pixels; "
+            f"the pixels count, and the {points} taken as corrected by a person"
+        )
+
+
+def _changed(point: Landmark) -> Landmark:
+    """Return a landmark whose row a person has changed in another program."""
+    edited = point.edited_at(point.position_yx)
+    return replace(edited, state=point.state)
 
 
 @dataclass
@@ -242,6 +243,8 @@ class _TableImage:
     lines: dict[str, int] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
     has_states: bool = False
+    changed: list[str] = field(default_factory=list)
+    """Landmarks that a person has changed in another program, known once all rows are read."""
 
     def add(self, row: TableRow) -> bool:
         """Take in one more row; say whether its position is a placeholder."""
@@ -276,6 +279,10 @@ class _TableImage:
         """Return the finished set."""
         provenance = Provenance.from_json(self.cells)
         points, zeros = (tuple(self.points), 0) if self.has_states else without_zeros(self.points)
+        geometry, changed = self._stated_geometry(Landmarks(points).positions_yx)
+        self.changed = [points[row].name for row in changed]
+        points = tuple(_changed(p) if p.name in self.changed else p for p in points)
+        geometry = geometry or context.geometry_of(self.name)
         if zeros:
             what = f"{zeros} landmarks of image {self.name!r} at 0, 0"
             context.tell(f"{what} are taken for not placed")
@@ -286,18 +293,41 @@ class _TableImage:
             provenance = replace(provenance, author=author)
         if all(point.is_position_of_person for point in points):
             provenance = replace(provenance, method=MANUAL)
-        given = context.geometry_of(self.name)
-        landmarks = Landmarks(points, self.name, given, provenance)
+        return Landmarks(tuple(points), self.name, geometry, provenance)
+
+    def _stated_geometry(self, points_yx: Points) -> tuple[Geometry | None, Sequence[int]]:
+        """Return what the rows state, and which of them were changed since it was written."""
         points_mm_yx = np.array(self.points_mm_yx, dtype=np.float64)  # None becomes NaN
         try:
-            geometry = _geometry_from_cells(self.cells, landmarks.positions_yx, points_mm_yx)
+            geometry = _geometry_from_cells(self.cells)
         except (GeometryError, ValueError, OverflowError) as error:
             what = error.what if isinstance(error, GeometryError) else str(error)
             raise LandmarkError(
                 f"size, spacing or orientation of image {self.name!r} make no sense ({what})",
                 remedy="correct them or empty those columns",
             ) from error
-        return landmarks if geometry is None else landmarks.with_geometry(geometry)
+        if geometry is None:
+            return None, ()
+        told = row_spacing(points_yx, points_mm_yx)
+        stated = geometry.spacing_mm_yx
+        if stated is not None:
+            told, of_rows = row_spacing(points_yx, points_mm_yx, stated), told
+            if told.differing.all() and len(told.differing) >= FEW_ROWS and of_rows.spacing_mm_yx:
+                raise self._contradicts(0, f"with {SPACING_COLUMN} {self.cells[SPACING_COLUMN]}")
+        changed = np.flatnonzero(told.differing)
+        if told.is_contradictory:
+            raise self._contradicts(changed[0], "and no pixel spacing fits most lines")
+        # The millimetres that stayed behind say that there was a position.
+        emptied = np.isnan(points_yx).all(axis=1) & np.isfinite(points_mm_yx).all(axis=1)
+        return geometry.with_spacing(told.spacing_mm_yx), [*changed, *np.flatnonzero(emptied)]
+
+    def _contradicts(self, row: int, how: str) -> LandmarkError:
+        name = self.points[row].name
+        return LandmarkError(
+            f"line {self.lines[name]}: the millimetres of {name!r} of image {self.name!r} do not "
+            f"follow from its pixels {how}",
+            remedy="correct it, or empty x_mm and y_mm where the pixels were changed",
+        )
 
 
 def _landmark(row: TableRow) -> tuple[Landmark, bool]:
