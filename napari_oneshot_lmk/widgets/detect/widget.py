@@ -25,6 +25,7 @@ from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_report
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
+from napari_oneshot_lmk.widgets.saved_images import results_of
 from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
@@ -192,11 +193,8 @@ class DetectWidget(QWidget):
         self._show_results()
 
     def _on_save(self) -> None:
-        results = self.session.results(preferences().author)
-        removed = self.session.removed.results()
-        targets = [*map(self.session.target_of, results), *([None] * len(removed))]
-        files = [self.bench.file_of(target) if target else None for target in targets]
-        if self._save([*results.values(), *removed], files, len(removed)):
+        images = results_of(self.bench, preferences().author)
+        if self._save(images.landmarks, images.files, images.removed):
             self.session.note_results_saved()
 
     def _on_save_this(self) -> None:
