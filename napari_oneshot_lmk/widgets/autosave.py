@@ -250,7 +250,7 @@ class Autosave:
         if not wanted and key not in self._on_disk:
             return
         landmarks = self._session.landmarks(preferences().author, target)
-        if self._on_disk.get(key) != landmarks:
+        if self._on_disk.get(key) != landmarks.with_points(annotation.kept):
             self._write(target, landmarks)
 
     def _take_up(self, target: ImageView) -> None:
@@ -270,12 +270,13 @@ class Autosave:
                 # Taken over without being asked for: it must not end with an undo.
                 del self._taken[target.key]
                 sidecar.keep()
-            when = sidecar.save(landmarks)
+            kept = landmarks.with_points(self._session.annotation_of(target).kept)
+            when = sidecar.save(kept)
         except OneshotError as error:
             self.failed.emit(error)
             return
-        self._on_disk[target.key] = landmarks
-        self._written[identity_of(target)] = sidecar, landmarks
+        self._on_disk[target.key] = kept
+        self._written[identity_of(target)] = sidecar, kept
         self._session.note_saved(target, landmarks)
         self.saved.emit(target, sidecar, when)
 

@@ -70,7 +70,12 @@ def _together(
     author: str,
 ) -> SavedImages:
     targets, removed = list(targets), list(removed)
-    sets = [bench.session.landmarks(author, target) for target in targets]
-    sets += [kept.landmarks for kept in removed]
+    sets = [
+        bench.session.landmarks(author, target).with_points(
+            bench.session.annotation_of(target).kept
+        )
+        for target in targets
+    ]
+    sets += [each.landmarks.with_points(each.history.value.kept) for each in removed]
     files = [bench.file_of(target) for target in targets] + [kept.path for kept in removed]
     return SavedImages(named_apart(sets, files), files, len(removed))

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clinic_scene import POINTS, Clinic, film, template
+from clinic_scene import POINTS, Clinic, film, saves_to, template
 from npe2 import PluginManifest
-from widget_scene import type_spacing
+from widget_scene import begin, type_spacing
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Source, State
@@ -20,13 +20,13 @@ def start(make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any) -> Start:
     """Open a window like that of somebody who starts the program."""
     npe2pm.register(PluginManifest.from_distribution("napari"))
 
-    def begin() -> Clinic:
+    def open_window() -> Clinic:
         clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
         clinic.session.load_template(template())
         clinic.dock.tabs.setCurrentWidget(clinic.detect)
         return clinic
 
-    return begin
+    return open_window
 
 
 def correct(clinic: Clinic, name: str, to_yx: tuple[float, float]) -> None:
@@ -148,3 +148,30 @@ def test_landmarks_that_were_placed_stay_too(start, tmp_path):
     assert clinic.at("c") == (7.0, 8.0)
     assert clinic.at("a") == (33.0, 38.0)
     assert "1 decision of" in clinic.detect.form.of_image.text()
+
+
+def test_what_was_skipped_is_not_asked_for_again(start, tmp_path, monkeypatch):
+    path = film(tmp_path / "images", "one.png", 1)
+    earlier = start()
+    earlier.dock.tabs.setCurrentWidget(earlier.annotate)
+    earlier.open(path)
+    begin(earlier.annotate, "a,b,c,d", (20.0, 20.0))
+    earlier.bench.actions["skip"]()
+    earlier.session.edit(earlier.session.annotation.place_current((30.0, 30.0)))
+    # Also where nothing but that has changed.
+    earlier.bench.actions["skip"]()
+    saves_to(monkeypatch, tmp_path / "elsewhere.csv")
+    earlier.annotate.form.save_landmarks.click()
+    earlier.viewer.close()
+    for file in (sidecar(path), tmp_path / "elsewhere.csv"):
+        (saved,) = read_landmarks(file)
+        assert [(p.state, p.is_passed_over) for p in saved] == [
+            *((State.PLACED, False), (State.SKIPPED, True)),
+            *((State.PLACED, False), (State.SKIPPED, True)),
+        ]
+    clinic = start()
+    clinic.open(path)
+    clinic.annotate.form.offer.take.click()
+    states = [row.cells[0] for row in clinic.annotate.form.table.rows]
+    assert states == ["placed", "skipped", "placed", "skipped"]
+    assert clinic.session.annotation.current == ""

@@ -184,8 +184,9 @@ class AnnotateWidget(QWidget):
     def _save_landmarks(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
+        kept = landmarks.with_points(self.session.annotation.kept)
         said = ask_save_landmarks(
-            self, [landmarks], files=[self.bench.file_of(target) if target else None]
+            self, [kept], files=[self.bench.file_of(target) if target else None]
         )
         if said and target is not None:
             self.session.note_saved(target, landmarks)

@@ -211,7 +211,8 @@ class DetectWidget(QWidget):
         target = self.session.target
         if target is not None:
             landmarks = self.session.landmarks(preferences().author)
-            if self._save([landmarks], [self.bench.file_of(target)]):
+            kept = landmarks.with_points(self.session.annotation.kept)
+            if self._save([kept], [self.bench.file_of(target)]):
                 self.session.note_saved(target, landmarks)
 
     def _on_save_report(self) -> None:
