@@ -161,7 +161,8 @@ class Landmark:
     @property
     def is_position_of_person(self) -> bool:
         """Whether a person placed or corrected it."""
-        return self.source is not None and self.source.is_position_of_person
+        by_person = self.source is not None and self.source.is_position_of_person
+        return by_person and not self.is_passed_over
 
     @property
     def follows_detection(self) -> bool:
