@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from napari_oneshot_lmk.cli.console import print_error, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
 from napari_oneshot_lmk.cli.landmark_input import ReadBatch
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
-from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
+from napari_oneshot_lmk.landmarks.image_names import file_names, fits_as_name
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat
@@ -37,7 +36,8 @@ def write_each(
 
     batch = ReadBatch()
     todo: list[tuple[str, Landmarks]] = []
-    for name, landmarks in zip(_file_names(images, ending), images, strict=True):
+    names = file_names([landmarks.image for landmarks in images], ending)
+    for name, landmarks in zip(names, images, strict=True):
         try:
             if fits_as_name(name):
                 check_replaceable(out / name)
@@ -88,19 +88,6 @@ def _not_named(landmarks: Landmarks, ending: str, reason: str) -> OutputError:
         file=image if len(image) <= SHOWN_OF_A_NAME else f"{image[:SHOWN_OF_A_NAME]}…",
         remedy="rename the image, or write all to one .csv",
     )
-
-
-def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
-    """Name each file after its image; with folder and ending where that is needed."""
-    stems = [stem(landmarks.image) or "landmarks" for landmarks in images]
-    counts = Counter(name.lower() for name in stems)
-    chosen = [
-        name if counts[name.lower()] == 1 else landmarks.image
-        for name, landmarks in zip(stems, images, strict=True)
-    ]
-    refused = '\\/:*?"<>|' + "".join(map(chr, range(32)))
-    plain = str.maketrans(dict.fromkeys(refused, "_"))
-    return [name.translate(plain) + ending for name in chosen]
 
 
 def warn_of_millimetres(

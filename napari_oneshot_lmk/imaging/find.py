@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def find_images(
             f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
             remedy="name image files, or folders that hold some",
         )
-    files = (ImageFile(path, name) for path, name in _names(found).items())
+    files = (ImageFile(path, name) for path, name in short_names(found).items())
     return tuple(sorted(files, key=lambda file: _natural(file.name)))
 
 
@@ -177,8 +177,12 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def _names(found: dict[Path, Path]) -> dict[Path, str]:
-    """Give every file the shortest of four names that is its own."""
+def short_names(found: Mapping[Path, Path]) -> dict[Path, str]:
+    """Give every file the shortest of four names that is its own.
+
+    These are the file's name, its path below the folder that ``found`` has for it and below the
+    one that holds the files of all, with ``/``, and its whole path.
+    """
     names = {path: path.name for path in found}
     try:
         common = os.path.commonpath([path.parent for path in found])

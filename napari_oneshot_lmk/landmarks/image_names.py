@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from napari_oneshot_lmk.imaging.formats import IMAGE_SUFFIXES
@@ -49,6 +49,25 @@ def is_uid(name: str) -> bool:
 def fits_as_name(name: str) -> bool:
     """Say whether a file may have this name: file systems take 255 bytes or units."""
     return len(name.encode("utf-8", "replace")) <= LONGEST_NAME
+
+
+def file_names(images: Sequence[str], ending: str) -> list[str]:
+    """Name a file after each image; with folder and ending where that is needed.
+
+    Examples
+    --------
+    >>> file_names(["scan.png", "b/scan.png", "c/film.png"], ".mrk.json")
+    ['scan.png.mrk.json', 'b_scan.png.mrk.json', 'film.mrk.json']
+    """
+    stems = [stem(image) or "landmarks" for image in images]
+    counts = Counter(name.lower() for name in stems)
+    chosen = [
+        name if counts[name.lower()] == 1 else image
+        for name, image in zip(stems, images, strict=True)
+    ]
+    refused = '\\/:*?"<>|' + "".join(map(chr, range(32)))
+    plain = str.maketrans(dict.fromkeys(refused, "_"))
+    return [name.translate(plain) + ending for name in chosen]
 
 
 def spellings() -> tuple[Callable[[str], str], ...]:

@@ -149,14 +149,20 @@ class Landmark:
         raise LandmarkError(f"landmark {self.name!r} has the position {position}, which {fault}")
 
     @property
+    def is_passed_over(self) -> bool:
+        """Whether a person has left it undecided on purpose."""
+        return self.state is State.SKIPPED and self.source is Source.PLACED
+
+    @property
     def is_manual(self) -> bool:
         """Whether a person placed, corrected or accepted it."""
-        return self.source is not None and self.source.is_manual
+        return self.source is not None and self.source.is_manual and not self.is_passed_over
 
     @property
     def is_position_of_person(self) -> bool:
         """Whether a person placed or corrected it."""
-        return self.source is not None and self.source.is_position_of_person
+        by_person = self.source is not None and self.source.is_position_of_person
+        return by_person and not self.is_passed_over
 
     @property
     def follows_detection(self) -> bool:

@@ -40,8 +40,8 @@ class Annotation:
     current: str = ""
     """The landmark that the next click places; empty when none is left."""
     passed_over: frozenset[str] = frozenset()
-    """Those that the user skipped on purpose. In a file they are "skipped" like those that
-    are still to be placed; here the table tells them apart."""
+    """Those that the user skipped on purpose. In a file, as in `kept`, they are "skipped" like
+    those that are still to be placed, but by a person."""
 
     @classmethod
     def begin(cls, names: LandmarkList, image: str = "") -> Annotation:
@@ -60,6 +60,7 @@ class Annotation:
         is a detection where it has a score, and otherwise a person's.
         """
         title = ""
+        passed_over = frozenset(p.name for p in landmarks if p.is_passed_over)
         landmarks = landmarks.with_points(_with_source(p) for p in landmarks)
         for names in shipped_lists():
             if names.names == landmarks.names:
@@ -68,7 +69,7 @@ class Annotation:
                     replace(p, description=p.description or n.description)
                     for p, n in zip(landmarks, names.landmarks, strict=True)
                 )
-        return cls(landmarks, title)._at_next_open()
+        return cls(landmarks, title, passed_over=passed_over)._at_next_open()
 
     # -- edits ---------------------------------------------------------------------
 
@@ -229,6 +230,16 @@ class Annotation:
         return next((n for n in names[start:] + names[:start] if n in chosen), "")
 
     @property
+    def kept(self) -> tuple[Landmark, ...]:
+        """The landmarks as a file keeps them, so that `adopt` gets what was skipped, too."""
+        return tuple(
+            replace(p, source=Source.PLACED)
+            if p.name in self.passed_over and p.state is State.SKIPPED and p.source is None
+            else p
+            for p in self.landmarks
+        )
+
+    @property
     def done(self) -> int:
         """How many landmarks are placed or known to be absent."""
         return sum(p.state is not State.SKIPPED for p in self.landmarks)
@@ -257,7 +268,7 @@ class Annotation:
         """Say whether a person has decided on a landmark, so that no detection changes it."""
         point = self.landmarks[name]
         if point.source is not None:
-            return point.source.is_manual
+            return point.is_manual
         if point.state is State.PLACED:
             return point.score is None
         # A detection passes on what its template says is absent.
@@ -299,6 +310,8 @@ def _as_detected(point: Landmark) -> Landmark:
 
 
 def _with_source(point: Landmark) -> Landmark:
+    if point.is_passed_over:
+        return replace(point, source=None)
     if point.source is not None or point.state is not State.PLACED:
         return point
     return replace(point, source=Source.PLACED if point.score is None else Source.DETECTED)

@@ -16,6 +16,7 @@ from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name
 from napari_oneshot_lmk.landmarks.landmarks import State
+from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 from napari_oneshot_lmk.widgets.layers.image_identity import identity_of, pixel_hash
@@ -23,7 +24,7 @@ from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
     from napari_oneshot_lmk.widgets.layers.image_view import Key
     from napari_oneshot_lmk.widgets.session import Session
 
@@ -81,6 +82,11 @@ class Sidecar:
         of_another = self._image and images[0].image not in (self._image, "")
         return None if of_another else images[0]
 
+    @property
+    def place(self) -> Path:
+        """The file that is there, else the one that would be."""
+        return self._existing() or self.path
+
     def _existing(self) -> Path | None:
         places = (self.path, self._earlier)
         return next((path for path in places if path is not None and path.is_file()), None)
@@ -88,6 +94,10 @@ class Sidecar:
     def accept(self) -> None:
         """Go on with what is here: from now on it may be overwritten."""
         self._ours = True
+
+    def keep(self) -> None:
+        """Keep what is here: the next file does not replace it."""
+        self._ours = False
 
     def save(self, landmarks: Landmarks) -> datetime:
         """Write the landmarks and return the time; a file of another session is renamed.
@@ -107,8 +117,7 @@ class Sidecar:
     @property
     def saved_at(self) -> datetime:
         """When the file was last written."""
-        path = self._existing() or self.path
-        return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+        return datetime.fromtimestamp(self.place.stat().st_mtime).astimezone()
 
     def _free_previous(self) -> Path:
         stem = self.path.name.removesuffix(SUFFIX)
@@ -118,10 +127,27 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class Offer:
-    """Landmarks that an earlier session saved, and when."""
+    """Landmarks that an earlier session saved, when, and in which file."""
 
     landmarks: Landmarks
     saved_at: datetime
+    path: Path
+
+    @property
+    def decided(self) -> tuple[Landmark, ...]:
+        """What a person had decided, so that no detection changes it."""
+        annotation = Annotation.adopt(self.landmarks)
+        return tuple(p for p in annotation.landmarks if annotation.is_manual(p.name))
+
+    def stands_in(self, annotation: Annotation) -> bool:
+        """Say whether any of these decisions is still as it was."""
+        now = {p.name: p for p in annotation.landmarks}
+        return any(_same_decision(p, now.get(p.name)) for p in self.decided)
+
+
+def _same_decision(one: Landmark, other: Landmark | None) -> bool:
+    fields = ("position_yx", "state", "source")
+    return other is not None and all(getattr(one, f) == getattr(other, f) for f in fields)
 
 
 class Autosave:
@@ -139,6 +165,8 @@ class Autosave:
         self._on_disk: dict[Key, Landmarks] = {}
         self._written: dict[str, tuple[Sidecar, Landmarks]] = {}
         """What was written last of each image, by its identity."""
+        self._declined: set[Key] = set()
+        self._taken: dict[Key, Offer] = {}
         self.locks = ImageLocks()
         session.edited.connect(self.save)
         session.events.spacing.connect(self._on_spacing)
@@ -155,20 +183,45 @@ class Autosave:
             self._sidecars[target.key] = Sidecar.of(target, beside, autosave_folder())
         return self._sidecars[target.key]
 
-    def offer(self) -> Offer | None:
-        """Look for work of an earlier session on the session's image.
+    def offer(self, target: ImageView | None = None) -> Offer | None:
+        """Look for work of an earlier session on an image, by default the session's.
 
-        An `OneshotError` says if there is some that cannot be read.
+        None where the user has declined it, or something is decided on the image already. An
+        `OneshotError` says if there is some that cannot be read.
         """
-        target = self._session.target
+        target = target or self._session.target
         # First: to find the place of an image without a file, its pixels are hashed.
-        if target is None or target.key in self._session.of_project:
+        if target is None or target.key in self._session.of_project | self._declined:
             return None
-        sidecar = self.sidecar
-        if sidecar is None or len(self._session.annotation.landmarks):
+        if not self._session.annotation_of(target).is_empty:
             return None
+        sidecar = self._sidecar_of(target)
         landmarks = sidecar.offer()
-        return None if landmarks is None else Offer(landmarks, sidecar.saved_at)
+        if landmarks is None:
+            return None
+        return Offer(landmarks, sidecar.saved_at, sidecar.place)
+
+    def decline(self, target: ImageView) -> None:
+        """Offer the earlier work on an image no more; its file is kept under another name."""
+        self._declined.add(target.key)
+
+    def has_declined(self, target: ImageView) -> bool:
+        """Say whether the user has declined what there was of an image."""
+        return target.key in self._declined
+
+    def take(self, target: ImageView, offer: Offer) -> None:
+        """Go on with what was offered, beside what was detected: it may be overwritten.
+
+        Where all of it is undone, its file is kept under another name.
+        """
+        self._sidecar_of(target).accept()
+        self._taken[target.key] = offer
+
+    def taken(self, target: ImageView) -> Offer | None:
+        """Return the earlier work that was taken over on an image, while any of it stands."""
+        offer = self._taken.get(target.key)
+        stands = offer is not None and offer.stands_in(self._session.annotation_of(target))
+        return offer if stands else None
 
     def other_window(self) -> str:
         """Say which other window works on the session's image; empty where none does."""
@@ -197,7 +250,7 @@ class Autosave:
         if not wanted and key not in self._on_disk:
             return
         landmarks = self._session.landmarks(preferences().author, target)
-        if self._on_disk.get(key) != landmarks:
+        if self._on_disk.get(key) != landmarks.with_points(annotation.kept):
             self._write(target, landmarks)
 
     def _take_up(self, target: ImageView) -> None:
@@ -213,12 +266,17 @@ class Autosave:
             holder = self.locks.taken_by(sidecar.path)
             if holder is not None:
                 raise OutputError(holder.sentence.rstrip("."), file=sidecar.path)
-            when = sidecar.save(landmarks)
+            if target.key in self._taken and self.taken(target) is None:
+                # Taken over without being asked for: it must not end with an undo.
+                del self._taken[target.key]
+                sidecar.keep()
+            kept = landmarks.with_points(self._session.annotation_of(target).kept)
+            when = sidecar.save(kept)
         except OneshotError as error:
             self.failed.emit(error)
             return
-        self._on_disk[target.key] = landmarks
-        self._written[identity_of(target)] = sidecar, landmarks
+        self._on_disk[target.key] = kept
+        self._written[identity_of(target)] = sidecar, kept
         self._session.note_saved(target, landmarks)
         self.saved.emit(target, sidecar, when)
 

@@ -315,12 +315,17 @@ class Session:
 
     # -- what is saved -------------------------------------------------------------
 
+    @property
+    def with_landmarks(self) -> list[ImageView]:
+        """The open images on which something is placed, detected or decided."""
+        return [im.target for im in self._images.values() if not im.annotation.is_empty]
+
     def results(self, author: str = "") -> dict[Key, Landmarks]:
         """Landmarks of all open images that a detection took part in."""
         return {
-            key: self.landmarks(author, image.target)
-            for key, image in self._images.items()
-            if image.annotation.is_result or (key in self.found and not image.annotation.is_empty)
+            target.key: self.landmarks(author, target)
+            for target in self.with_landmarks
+            if self.annotation_of(target).is_result or target.key in self.found
         }
 
     def note_saved(self, target: ImageView, landmarks: Landmarks) -> None:
@@ -343,12 +348,8 @@ class Session:
 
     def unsaved(self, author: str = "") -> list[Landmarks]:
         """Landmarks that are in no file as they are now, one set per image."""
-        unsaved = [
-            self.landmarks(author, image.target)
-            for image in self._images.values()
-            if not image.annotation.is_empty and not image.is_saved
-        ]
-        return unsaved + self.removed.unsaved()
+        here = [self.landmarks(author, t) for t in self.with_landmarks if not self.is_saved(t)]
+        return here + [kept.landmarks for kept in self.removed.unsaved()]
 
     # -- the template --------------------------------------------------------------
 
@@ -395,6 +396,5 @@ class Session:
 
     def load_template(self, template: Template) -> None:
         """Take a template from disk."""
-        self.template_key = None
-        self._template_points = None
+        self.template_key = self._template_points = None
         self.template, self.further, self.offsets = template, (), {}

@@ -19,12 +19,12 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import shortcuts, texts
-from napari_oneshot_lmk.widgets.autosave import Autosave
+from napari_oneshot_lmk.widgets.autosave import Autosave, Offer
 from napari_oneshot_lmk.widgets.display.display import Display
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
-from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, spacing_of
 from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
 from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers, is_same
@@ -74,6 +74,8 @@ class Workbench:
         """What makes detectors, once a dock has needed one."""
         self.measuring: Any = None
         """The `ChosenSet`, once a dock has needed one."""
+        self.unreadable: dict[Key, str] = {}
+        """Why saved work on an image could not be taken over when something was detected on it."""
         self._project: Any = None
         self.review = ReviewActions(viewer, self)
         self.display = Display(viewer, session, self.told.emit)
@@ -206,29 +208,49 @@ class Workbench:
     def _take_spacing(self, geometry: Geometry | None) -> str:
         """Take the spacing that landmarks were made with; returns what to tell."""
         mine, theirs = self.session.spacing.mm_yx, geometry.spacing_mm_yx if geometry else None
-        if theirs is None or (mine is not None and np.allclose(mine, theirs, rtol=1e-3)):
+        if theirs is None or _about_equal(mine, theirs):
             return ""
         self.session.set_spacing(theirs)
         if mine is None:
             return ""
-        return texts.SPACING_TAKEN.format(
-            rows=theirs[0], columns=theirs[1], own_rows=mine[0], own_columns=mine[1]
-        )
+        return spacing_taken(theirs, mine)
 
     def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Show what was detected on an image; what a person did there stays.
 
-        Of an image that was closed meanwhile nothing is shown. One of the project that was
-        turned from keeps it.
+        That is also what was saved in an earlier session, unless the user has declined it. Of
+        an image that was closed meanwhile nothing is shown. One of the project that was turned
+        from keeps it.
         """
         if not target.is_shown_in(self._viewer):
             if self.project is not None:
                 self.project.take_late_detection(target, found)
             return
+        self.unreadable.pop(target.key, None)
+        try:
+            earlier = self.autosave.offer(target)
+        except OneshotError as error:
+            earlier = None
+            self.unreadable[target.key] = str(error)
         self.session.take_detection(target, found)
+        if earlier is not None and earlier.decided:
+            self._take_over(target, earlier, found)
         shown = self.layers.show(target)
         if self.session.target == target:
             shown.activate()
+
+    def _take_over(self, target: ImageView, earlier: Offer, found: Landmarks) -> None:
+        """Let what a person had decided on an image go before what was detected.
+
+        It is a step of its own: undo leaves what was detected.
+        """
+        self.autosave.take(target, earlier)
+        own = spacing_of(target.layer)
+        geometry, typed = earlier.landmarks.geometry, self.session.spacing_for(target) != own
+        theirs = None if geometry is None or typed else geometry.spacing_mm_yx
+        if theirs is not None and not _about_equal(own.mm_yx, theirs):
+            self.session.set_spacing(theirs, target=target)
+        self.session.begin(Annotation.adopt(earlier.landmarks).take_detection(found), target)
 
     def _take_results(self, layer: Any, image: Any = None) -> None:
         """Work on results that a file has brought, where their image has none.
@@ -331,6 +353,17 @@ class Workbench:
 
     def _on_paused(self, event: Any = None) -> None:
         self.paused.emit()
+
+
+def spacing_taken(theirs: tuple[float, float], own: tuple[float, float]) -> str:
+    """Say that an image has the spacing that landmarks were made with, and not its own."""
+    return texts.SPACING_TAKEN.format(
+        rows=theirs[0], columns=theirs[1], own_rows=own[0], own_columns=own[1]
+    )
+
+
+def _about_equal(one: tuple[float, float] | None, other: tuple[float, float]) -> bool:
+    return one is not None and np.allclose(one, other, rtol=1e-3)
 
 
 def workbench_of(viewer: Any, session: Session) -> Workbench:

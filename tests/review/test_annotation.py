@@ -40,6 +40,17 @@ def test_what_was_skipped_is_not_offered_again_but_can_be_gone_to():
     assert here.passed_over == frozenset()
 
 
+def test_what_was_skipped_survives_a_file():
+    here = Annotation.begin(ABCD).skip().place_current((1, 1))
+    again = Annotation.adopt(here.landmarks.with_points(here.kept))
+    assert again.passed_over == {"a"}
+    assert again.landmarks == here.landmarks
+    assert again.current == "c"
+    # It is no decision: a detection may find it.
+    assert not again.is_manual("a")
+    assert not any(point.is_manual for point in here.kept if point.name == "a")
+
+
 def test_skipping_keeps_a_position_and_takes_back_an_absence():
     here = Annotation.begin(ABCD).place_current((1, 1)).go_to("a").skip()
     assert here.landmarks["a"].position_yx == (1, 1)

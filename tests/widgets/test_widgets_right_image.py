@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from widget_scene import begin, click, drag, placed, press_key, textured
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
+from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.widgets.annotate.close_question import Answer, UnsavedQuestion
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
@@ -175,21 +175,6 @@ def test_the_window_asks_before_results_are_lost(clinic, tmp_path, monkeypatch):
         assert question.may_close(clinic.dock) == closes
         assert asked == [["image 0", "image 1"]]
     assert [len(la.placed) for la in read_landmarks(tmp_path / "all.csv")] == [3, 3]
-
-
-def test_images_of_one_name_are_both_saved_when_the_window_closes(clinic, monkeypatch):
-    clinic.detected()
-    [here] = clinic.session.unsaved()
-    other = Landmarks.from_positions({"a": (1.0, 2.0)}, "image")
-    monkeypatch.setattr(clinic.session, "unsaved", lambda author="": [here, other])
-    question = UnsavedQuestion(clinic.dock.window(), clinic.session)
-    given = []
-    monkeypatch.setattr(f"{QUESTION}.ask_what_becomes_of", lambda *_: Answer.SAVE)
-    monkeypatch.setattr(
-        f"{QUESTION}.ask_save_landmarks", lambda _, images: given.append(images) or "saved"
-    )
-    assert question.may_close(clinic.dock)
-    assert given == [[here, other]]
 
 
 def test_two_docks_show_the_same(make_napari_viewer_proxy, qtbot):

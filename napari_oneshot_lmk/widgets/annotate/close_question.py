@@ -13,6 +13,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import measure_texts, texts
 from napari_oneshot_lmk.widgets.qt.questions import ask_one_of, main_window_of
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_set_file
+from napari_oneshot_lmk.widgets.saved_images import results_and_unsaved_of, unsaved_of
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -58,17 +59,16 @@ class UnsavedQuestion(QObject):
         return self._landmarks_may_go(window) and self._set_may_go(window)
 
     def _landmarks_may_go(self, window: QWidget) -> bool:
-        if not self._session.unsaved():
+        bench = self._session.workbench
+        unsaved = [] if bench is None else unsaved_of(bench).names
+        if not unsaved:
             return True
-        answer = ask_what_becomes_of(window, [la.image for la in self._session.unsaved()])
+        answer = ask_what_becomes_of(window, unsaved)
         if answer is not Answer.SAVE:
             return answer is Answer.CLOSE
-        author = preferences().author
-        images = self._session.unsaved(author)
-        # Not by name: two patients' "img.png" are two images.
-        images += [la for la in self._session.results(author).values() if la not in images]
+        images = results_and_unsaved_of(bench, preferences().author)
         try:
-            return bool(ask_save_landmarks(window, images))
+            return bool(ask_save_landmarks(window, images.landmarks, images.removed, images.files))
         except OneshotError as error:
             QMessageBox.warning(window, texts.UNSAVED_TITLE, f"{error}.")
             return False

@@ -29,8 +29,6 @@ from napari_oneshot_lmk.widgets.viewer_session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari_oneshot_lmk.imaging.find import ImageFile
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
@@ -59,7 +57,6 @@ class AnnotateWidget(QWidget):
         self._viewer = napari_viewer
         self.session = session_of(napari_viewer) if session is None else session
         self.bench = workbench_of(napari_viewer, self.session)
-        self._declined: set[Hashable] = set()
         self.adviser: AdviseDialog | None = None
         layout = scrolling_layout(self)
         if with_header:
@@ -187,8 +184,9 @@ class AnnotateWidget(QWidget):
     def _save_landmarks(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
+        kept = landmarks.with_points(self.session.annotation.kept)
         said = ask_save_landmarks(
-            self, [landmarks], files=[self.bench.file_of(target) if target else None]
+            self, [kept], files=[self.bench.file_of(target) if target else None]
         )
         if said and target is not None:
             self.session.note_saved(target, landmarks)
@@ -223,7 +221,7 @@ class AnnotateWidget(QWidget):
         target, offer = self.session.target, self.form.offer
         offer.clear()
         begun = len(self.session.annotation.landmarks) > 0
-        if target is None or target.key in self._declined or begun:
+        if target is None or self.bench.autosave.has_declined(target) or begun:
             return
         saved = None
         try:
@@ -234,7 +232,7 @@ class AnnotateWidget(QWidget):
         if saved is not None:
             landmarks = saved.landmarks
             text = texts.OFFER_SIDECAR.format(
-                when=f"{saved.saved_at:%d %B, %H:%M}",
+                when=f"{saved.saved_at:{texts.SAVED_AT}}",
                 placed=len(landmarks.placed),
                 count=len(landmarks),
             )
@@ -253,7 +251,7 @@ class AnnotateWidget(QWidget):
 
     def _on_declined(self) -> None:
         if self.session.target is not None:
-            self._declined.add(self.session.target.key)
+            self.bench.autosave.decline(self.session.target)
 
     def _on_saved(self, target: ImageView, sidecar: Sidecar, when: datetime) -> None:
         if target == self.session.target:

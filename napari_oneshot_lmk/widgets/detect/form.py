@@ -28,7 +28,6 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     DIM,
     LINK,
     NOTE,
-    WARN,
     Button,
     LandmarkTable,
     MessageLabel,
@@ -121,6 +120,8 @@ class DetectForm(QWidget):
         self.progress.setTextVisible(False)
         self.cancel = Button(texts.CANCEL)
         self.message = MessageLabel()
+        self.of_image = MessageLabel()
+        """What holds of the image that is shown, whatever was done last."""
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.table = LandmarkTable(
             (texts.COLUMN_NUMBER, texts.COLUMN_LANDMARK, texts.COLUMN_SCORE, texts.COLUMN_STATE)
@@ -134,7 +135,8 @@ class DetectForm(QWidget):
             row_of(texts.ENCODER, self.encoder, stretched=self.encoder),
             *(self.note, self.retry, self.here, self.everywhere, self.why),
             row_of(self.progress, self.cancel, stretched=self.progress),
-            *(self.message, self.report, self.table, ConfidenceLegend(), self.removed),
+            *(self.message, self.of_image, self.report),
+            *(self.table, ConfidenceLegend(), self.removed),
             stretched=self.table,
         )
         grid = QGridLayout()
@@ -235,10 +237,6 @@ class DetectForm(QWidget):
         """Show that a cancelled run still has to finish its image."""
         self.cancel.setText(texts.CANCELLING if cancelling else texts.CANCEL)
         self.cancel.setEnabled(not cancelling)
-
-    def complain(self, text: str) -> None:
-        """Show what went wrong."""
-        self.message.say(text, WARN)
 
 
 class ConfidenceLegend(QWidget):

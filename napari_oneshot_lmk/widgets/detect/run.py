@@ -36,6 +36,7 @@ Images = Sequence[tuple[Hashable, Pixels]]
 
 
 MEGABYTE = 1e6
+NAMES_SHOWN = 5
 
 
 class DetectionRun(WorkerRun):
@@ -141,13 +142,14 @@ def _summary(
         return f"{errors[0]}."
     if errors:
         return texts.FOUND_SOME.format(images=images, failed=len(errors), error=errors[0])
-    lies = [landmarks.provenance.orientation for landmarks in found]
     if total > 1:
-        many, turned = texts.FOUND_MANY.format(images=images, seconds=seconds), sum(map(bool, lies))
-        return texts.SOME_TURNED.format(found=many, turned=turned) if turned else many
+        many = texts.FOUND_MANY.format(images=images, seconds=seconds)
+        turned = [landmarks.image for landmarks in found if landmarks.provenance.orientation]
+        names = ", ".join(turned[:NAMES_SHOWN]) + (", …" if len(turned) > NAMES_SHOWN else "")
+        said = texts.SOME_TURNED.format(found=many, turned=len(turned), names=names)
+        return said if turned else many
     placed = found[0].placed
     unsure = sum(p.unsure for p in placed)
     text = texts.FOUND_UNSURE if unsure else texts.FOUND_ONE
     landmarks = texts.counted(len(placed), "landmark")
-    one = text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)
-    return texts.LIES.format(found=one, orientation=lies[0]) if lies[0] else one
+    return text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)

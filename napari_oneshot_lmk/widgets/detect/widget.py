@@ -17,14 +17,17 @@ from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
+from napari_oneshot_lmk.widgets.detect.image_note import note_of
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun
 from napari_oneshot_lmk.widgets.detectors import DetectorCache, detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, shown_images
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.parts import WARN
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_report
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
+from napari_oneshot_lmk.widgets.saved_images import results_of
 from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
@@ -59,9 +62,15 @@ class DetectWidget(QWidget):
         self.run = DetectionRun(make_detector or detectors_of(self.bench))
         self.export = export or ExportRun()
         self._targets: dict[Any, ImageView] = {}
+        self._exporting = False
+        """Whether the last run is an export, and not a detection."""
+        self._taken_over = 0
+        """On how many images this run has found work of an earlier session."""
         self._report = ""
         self._looked_at: tuple[Any, str] = None, ""
         """Image and file that were asked for a DICOM report last, and why there can be none."""
+        self._about: tuple[Key, Landmarks] | None = None
+        """The image that the message is about, and its landmarks then; None for all images."""
         self.told_saved = ""
         """What was told of the last file with landmarks that was saved here."""
         layout = scrolling_layout(self)
@@ -81,7 +90,8 @@ class DetectWidget(QWidget):
         images = (layers.inserted, layers.removed, events.target)
         connect_until_destroyed(self, self._refresh, *images, events.template, events.busy)
         connect_until_destroyed(self, self._show_results, events.annotation, self.session.edited)
-        connect_until_destroyed(self, self.form.message.say, self.bench.told)
+        connect_until_destroyed(self, self._drop_message, events.annotation, events.target)
+        connect_until_destroyed(self, self._say_of_image, self.bench.told)
         connect_until_destroyed(self, self._on_model, events.model)
         form = self.form
         self.run.ready.connect(form.show_encoder)
@@ -91,7 +101,7 @@ class DetectWidget(QWidget):
             work.ended.connect(self._on_ended)
         form.open_template.clicked.connect(self._on_open_template)
         form.model.chosen.connect(self.choose_model)
-        form.model.refused.connect(form.complain)
+        form.model.refused.connect(self._complain)
         form.export.clicked.connect(self._on_export)
         form.here.clicked.connect(self.detect_here)
         form.everywhere.clicked.connect(self.detect_everywhere)
@@ -138,11 +148,11 @@ class DetectWidget(QWidget):
 
     def load_template(self, path: Path) -> None:
         """Open a template folder, or say why not."""
-        self.form.message.say("")
+        self._say("")
         try:
             self.session.load_template(Template.load(path))
         except OneshotError as error:
-            self.form.complain(f"{error}.")
+            self._complain(f"{error}.")
 
     def choose_model(self, model: KnownModel | None) -> None:
         """Detect with a trained model from now on; None for instant detection."""
@@ -158,6 +168,7 @@ class DetectWidget(QWidget):
         """Write the chosen model as a MONAI bundle, in another thread."""
         model = self.session.model
         if model is not None and self._ready_to_start():
+            self._exporting = True
             self.export.start(model.path, out)
 
     def _on_export(self) -> None:
@@ -181,7 +192,7 @@ class DetectWidget(QWidget):
         name = self.session.annotation.current
         self.bench.reset([name])
         if self.session.annotation.landmarks[name].position_yx is None:
-            self.form.message.say(texts.RESET_LATER.format(name=name))
+            self._say_of_image(texts.RESET_LATER.format(name=name))
 
     def _on_reset_image(self) -> None:
         annotation = self.session.annotation
@@ -192,18 +203,16 @@ class DetectWidget(QWidget):
         self._show_results()
 
     def _on_save(self) -> None:
-        results = self.session.results(preferences().author)
-        removed = self.session.removed.results()
-        targets = [*map(self.session.target_of, results), *([None] * len(removed))]
-        files = [self.bench.file_of(target) if target else None for target in targets]
-        if self._save([*results.values(), *removed], files, len(removed)):
+        images = results_of(self.bench, preferences().author)
+        if self._save(images.landmarks, images.files, images.removed):
             self.session.note_results_saved()
 
     def _on_save_this(self) -> None:
         target = self.session.target
         if target is not None:
             landmarks = self.session.landmarks(preferences().author)
-            if self._save([landmarks], [self.bench.file_of(target)]):
+            kept = landmarks.with_points(self.session.annotation.kept)
+            if self._save([kept], [self.bench.file_of(target)]):
                 self.session.note_saved(target, landmarks)
 
     def _on_save_report(self) -> None:
@@ -237,11 +246,11 @@ class DetectWidget(QWidget):
         try:
             said = ask()
         except OneshotError as error:
-            self.form.complain(f"{error}.")
+            self._complain(f"{error}.")
             return False
         if said:
             self.told_saved = said
-            self.form.message.say(said)
+            self._say(said)
         return bool(said)
 
     def _others(self) -> list[ImageView]:
@@ -254,6 +263,7 @@ class DetectWidget(QWidget):
             self._targets = {target.key: target for target in targets}
             images = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
             self.form.retry.hide()
+            self._exporting, self._taken_over = False, 0
             further, offsets = self.session.further, self.session.offsets
             path = None if model is None else model.path
             self.run.start(images, template, path, lambda: further, offsets)
@@ -272,18 +282,55 @@ class DetectWidget(QWidget):
         self.session.busy = text
 
     def _on_found(self, key: Key, landmarks: Landmarks) -> None:
-        self.bench.take_detection(self._targets[key], landmarks)
+        target, autosave = self._targets[key], self.bench.autosave
+        before = autosave.taken(target)
+        self.bench.take_detection(target, landmarks)
+        self._taken_over += before is None and autosave.taken(target) is not None
 
     def _on_ended(self, text: str, failed: bool, report: str) -> None:
         self._report = report
         self._on_going("", 0, 0)
         self.form.report.setVisible(bool(report))
         self.form.retry.setVisible(self.run.download_failed)
-        if failed:
-            self.form.complain(text)
-        else:
-            self.form.message.say(text)
+        self._show_end(text, WARN if failed else "")
         self.finished.emit()
+
+    def _show_end(self, text: str, colour: str) -> None:
+        """Show how a run has ended, and of which image that is true."""
+        targets = list(self._targets.values())
+        if self._exporting or len(targets) != 1:
+            if self._taken_over and not self._exporting:
+                images = texts.counted(self._taken_over, "image")
+                text = texts.WORK_TAKEN_OF.format(found=text.rstrip("."), images=images)
+            self._say(text, colour)
+            return
+        [target] = targets
+        if target != self.session.target and not colour:
+            # The user has turned to another image meanwhile.
+            text = texts.ABOUT_OTHER.format(image=target.image_name, text=text)
+        self._say(text, colour)
+        self._about = target.key, self.session.annotation_of(target).landmarks
+
+    def _say(self, text: str, colour: str = "") -> None:
+        """Show what is true of no single image: it stays until something else is said."""
+        self._about = None
+        self.form.message.say(text, colour)
+
+    def _complain(self, text: str) -> None:
+        self._say(text, WARN)
+
+    def _say_of_image(self, text: str) -> None:
+        """Show what is true of the image until its landmarks change, or another is chosen."""
+        self._say(text)
+        if self.session.target is not None:
+            self._about = self.session.target.key, self.session.annotation.landmarks
+
+    def _drop_message(self, event: Any = None) -> None:
+        """Take a message away that is about another image, or about earlier landmarks."""
+        target = self.session.target
+        here = None if target is None else (target.key, self.session.annotation.landmarks)
+        if self._about is not None and self._about != here and not self.session.busy:
+            self._say("")
 
     def _on_model(self, model: KnownModel | None) -> None:
         self.form.model.show_model(model)
@@ -298,4 +345,5 @@ class DetectWidget(QWidget):
 
     def _show_results(self, event: Any = None) -> None:
         self.form.show_landmarks(self.session.annotation)
+        self.form.of_image.say(*note_of(self.bench))
         self.form.show_results(self.session, self._why_no_report())

@@ -20,6 +20,7 @@ from napari_oneshot_lmk.widgets.evaluate.form import EvaluateForm, EvaluateState
 from napari_oneshot_lmk.widgets.evaluate.reference_lines import ReferenceLines
 from napari_oneshot_lmk.widgets.evaluate.run import CompareRun, KnownImages, ReferenceRun
 from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.image_names import names_apart
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_closely_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.save_dialogs import open_filter
@@ -163,11 +164,12 @@ class EvaluateWidget(QWidget):
         Beside it stands its key, or ``with_path`` its file.
         """
         images = self.bench.review.images
-        found = []
-        for key in images.keys:
-            landmarks = replace(images.landmarks(key), image=images.name(key))
-            found.append((landmarks, images.path(key) if with_path else key))
-        return found
+        keys = list(images.keys)
+        names = names_apart([(images.name(key), images.path(key)) for key in keys])
+        return [
+            (replace(images.landmarks(key), image=name), images.path(key) if with_path else key)
+            for key, name in zip(keys, names, strict=True)
+        ]
 
     def _compare(self) -> None:
         """Compare all images that have landmarks."""
@@ -234,8 +236,8 @@ class EvaluateWidget(QWidget):
         if not wanted or target is None or comparison is None or key is None:
             self.lines.hide()
             return
-        name = self.bench.review.images.name(key)
-        self.lines.show(target, [point for point in comparison.points if point.image == name])
+        here = [point for point in comparison.points if self._keys.get(point.image) == key]
+        self.lines.show(target, here)
 
     # -- saving --------------------------------------------------------------------
 

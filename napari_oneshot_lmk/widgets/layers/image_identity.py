@@ -12,6 +12,8 @@ from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.review.annotation import Annotation, History
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
@@ -54,6 +56,8 @@ class RemovedImage:
     """Result of the last detection."""
     in_file: Landmarks | None
     """Landmarks of it that a file holds."""
+    path: Path | None = None
+    """Its file, if it has one."""
 
     @property
     def is_result(self) -> bool:
@@ -84,7 +88,7 @@ class RemovedImages:
         in_file: Landmarks | None,
     ) -> None:
         """Keep what belongs to an image that is removed."""
-        removed = RemovedImage(history, landmarks, found, in_file)
+        removed = RemovedImage(history, landmarks, found, in_file, target.path)
         self._images.append((identity_of(target), removed))
 
     def take(self, target: ImageView) -> RemovedImage | None:
@@ -97,13 +101,13 @@ class RemovedImages:
         named = [n for n in alike if self._images[n][1].landmarks.image == target.image_name]
         return self._images.pop((named or alike)[-1])[1] if alike else None
 
-    def results(self) -> list[Landmarks]:
-        """Landmarks of removed images to which a detection contributed."""
-        return [kept.landmarks for _, kept in self._images if kept.is_result]
+    def results(self) -> list[RemovedImage]:
+        """Return removed images to whose landmarks a detection contributed."""
+        return [kept for _, kept in self._images if kept.is_result]
 
-    def unsaved(self) -> list[Landmarks]:
-        """Landmarks of removed images that no file holds."""
-        return [kept.landmarks for _, kept in self._images if not kept.is_saved]
+    def unsaved(self) -> list[RemovedImage]:
+        """Return removed images whose landmarks no file holds."""
+        return [kept for _, kept in self._images if not kept.is_saved]
 
     def note_saved(self) -> None:
         """Remember that a file holds the results."""

@@ -136,6 +136,10 @@ def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "
         _colour_directly(layer)
         if not np.array_equal(np.asarray(layer.data), data):
             layer.data = data
+            if not layer.visible:
+                # napari slices it only when it is shown, and would look for points that it has
+                # no more as soon as a colour changes.
+                layer.set_view_slice()
         if not _same_table(layer.features, features):
             layer.features = features
         # The next point keeps its name, where the list still has it.

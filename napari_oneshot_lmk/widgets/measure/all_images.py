@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.widgets.image_names import names_apart
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ def landmarks_of_all(bench: Workbench) -> Iterator[Landmarks]:
         images = bench.project
         every = (images.landmarks(key) for key in images.keys)
     else:
-        every = (bench.session.landmarks(target=view) for view in _open(bench))
+        every = _landmarks_of(bench, _open(bench))
     return (landmarks for landmarks in every if landmarks.placed)
 
 
@@ -32,16 +34,23 @@ def page_sources_of_all(bench: Workbench) -> list[PageSource]:
         images = bench.project
         # Every edit is in the project at once.
         return page_sources(images.project, tell=lambda error: images.told.emit(f"{error}."))
-    session = bench.session
+    views = _open(bench)
     return [
         PageSource(
-            view.image_name,
-            session.landmarks(target=view),
-            view.read_pixels(session.spacing_for(view).mm_yx).gray_image,
+            landmarks.image,
+            landmarks,
+            view.read_pixels(bench.session.spacing_for(view).mm_yx).gray_image,
         )
-        for view in _open(bench)
-        if session.landmarks(target=view).placed
+        for view, landmarks in zip(views, _landmarks_of(bench, views), strict=True)
+        if landmarks.placed
     ]
+
+
+def _landmarks_of(bench: Workbench, views: list[ImageView]) -> Generator[Landmarks, None, None]:
+    """Yield the landmarks of images, each under a name of its own."""
+    names = names_apart([(view.image_name, view.path) for view in views])
+    for view, name in zip(views, names, strict=True):
+        yield replace(bench.session.landmarks(target=view), image=name)
 
 
 def _open(bench: Workbench) -> list[ImageView]:

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.landmarks.files import (
 )
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR, why_no_report
-from napari_oneshot_lmk.landmarks.image_names import stem
+from napari_oneshot_lmk.landmarks.image_names import file_names, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 from napari_oneshot_lmk.widgets import measure_texts, texts
@@ -156,11 +156,9 @@ def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | N
         # Not named like the images that they are about.
         suffix = REPORT_SUFFIX
     folder = path.with_name(path.name[: -len(suffix)])
-    names = [stem(landmarks.image) or "image" for landmarks in images]
-    if len(set(names)) < len(names):
-        # Two folders may each have an "img.png".
-        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
-    places = [folder / f"{name}{suffix}" for name in names]
+    # Two folders may each have an "img.png": they are told apart as the command line does it.
+    names = file_names([landmarks.image for landmarks in images], suffix)
+    places = [folder / name for name in names]
     for place in places:
         _refuse_existing(place)
     for place, landmarks, file in zip(places, images, files, strict=True):

@@ -76,7 +76,7 @@ def test_buttons_say_why_they_cannot_be_pressed(bare, viewer):
 def test_the_dock_says_that_an_image_lies_otherwise(dock, image, fake, qtbot):
     fake.orientation = "mirrored"
     run(qtbot, dock.form.here, dock)
-    assert "The image lies mirrored, compared with the template" in dock.form.message.text()
+    assert "The image lies mirrored, compared with the template" in dock.form.of_image.text()
 
 
 def test_the_result_lies_on_the_image_coloured_by_score(viewer, dock, fake, qtbot):
