@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from napari_oneshot_lmk.detection.batch import Counts, detect_many
+from napari_oneshot_lmk.detection.batch import DOUBTFUL, Counts, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
@@ -181,3 +181,18 @@ def test_landmarks_without_a_position_are_not_counted_as_found():
     counts = Counts()
     counts.add("one.png", Landmarks(points, "one.png").to_json(with_geometry=True))
     assert (counts.images, counts.points) == (1, 1)
+
+
+def test_an_image_whose_points_are_nearly_all_unsure_is_named():
+    def found(unsure: int) -> dict[str, object]:
+        points = (Landmark(f"p{i}", (1.0, i), score=0.5, unsure=i < unsure) for i in range(10))
+        return Landmarks(tuple(points), "").to_json(with_geometry=True)
+
+    counts = Counts()
+    counts.add("film.png", found(7), ("a note",))
+    counts.add("hand.png", found(8))
+    counts.add("noise.png", found(10))
+    assert {note: (about.first, about.images) for note, about in counts.notes.items()} == {
+        "a note": ("film.png", 1),
+        DOUBTFUL: ("hand.png", 2),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.detection.batch import is_doubtful
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.widgets import texts
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 def note_of(bench: Workbench) -> tuple[str, str]:
     """Return sentences about the image of the session, and their colour.
 
-    How it lies, and which decisions of an earlier session were, or will be, taken over.
+    Whether it may be a wrong one, how it lies, and which decisions of an earlier session were, or
+    will be, taken over.
     """
     target = bench.session.target
     if target is None:
         return "", ""
+    landmarks = bench.session.annotation.landmarks
     said = []
+    if is_doubtful(sum(point.unsure for point in landmarks), len(landmarks.placed)):
+        said.append(texts.DOUBTFUL)
     unreadable = bench.unreadable.get(target.key, "")
-    orientation = bench.session.annotation.landmarks.provenance.orientation
-    if orientation:
+    if orientation := landmarks.provenance.orientation:
         said.append(texts.LIES.format(orientation=orientation))
     taken = bench.autosave.taken(target)
     if taken is not None:

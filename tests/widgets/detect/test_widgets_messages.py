@@ -72,3 +72,13 @@ def test_a_complaint_about_a_template_stays(clinic, tmp_path):
     assert "nothing" in said
     choose(clinic, "one")
     assert clinic.detect.form.message.text() == said
+
+
+def test_an_image_whose_points_are_nearly_all_unsure_is_doubted_while_it_is_shown(clinic):
+    form = clinic.detect.form
+    clinic.fake.unsure = ("a", "b", "c")
+    clinic.add(3, "hand")
+    clinic.run(form.here)
+    assert "look whether this image shows what the template shows" in form.of_image.text()
+    choose(clinic, "one")
+    assert "what the template shows" not in form.of_image.text()
