@@ -167,7 +167,7 @@ def read_again(tmp_path: Path, rows: list[list[str]]) -> tuple[Landmarks, list[s
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-@pytest.mark.parametrize("digits", [None, 2])
+@pytest.mark.parametrize("digits", [None, 1, 2])
 def test_a_moved_point_is_corrected_and_costs_no_millimetres(tmp_path, count, digits):
     rows = written(tmp_path, detected(count))
     for row in rows[1:]:
@@ -175,7 +175,7 @@ def test_a_moved_point_is_corrected_and_costs_no_millimetres(tmp_path, count, di
             row[2:6] = [f"{float(cell):.{digits}f}" for cell in row[2:6]]
     rows[1][2] = "64.5"
     images, told = read_again(tmp_path, rows)
-    assert images.geometry.spacing_mm_yx == pytest.approx((0.3, 0.3), rel=1e-3)
+    assert images.geometry.spacing_mm_yx == pytest.approx((0.3, 0.3), rel=1e-2)
     moved, *others = images
     assert (moved.position_yx[1], moved.source, moved.score) == (64.5, Source.CORRECTED, None)
     assert moved.predicted_error_px is None
@@ -183,6 +183,22 @@ def test_a_moved_point_is_corrected_and_costs_no_millimetres(tmp_path, count, di
     (sentence,) = told
     assert "found.csv: line 2 (l0 of a.png): the millimetres do not follow" in sentence
     assert "the pixels count, and the point is taken as corrected" in sentence
+
+
+@pytest.mark.parametrize(
+    ("digits", "spacing_mm"),
+    [
+        *((f".{n}g", mm) for n in range(5, 16) for mm in (0.3, 0.1371, 0.0025)),
+        *((f".{n}f", mm) for n in (1, 2, 3) for mm in (0.3, 0.1371)),
+    ],
+)
+def test_a_rounded_table_is_not_taken_for_a_changed_one(tmp_path, digits, spacing_mm):
+    rows = written(tmp_path, detected(8, spacing_mm))
+    for row in rows[1:]:
+        row[2:6] = [f"{float(cell):{digits}}" for cell in row[2:6]]
+    images, told = read_again(tmp_path, rows)
+    assert told == []
+    assert images.geometry.spacing_mm_yx == pytest.approx((spacing_mm, spacing_mm), rel=1e-2)
 
 
 def test_an_unchanged_table_is_read_without_a_word(tmp_path):

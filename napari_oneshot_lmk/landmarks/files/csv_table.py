@@ -22,7 +22,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unusual_frame,
     without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.table_spacing import row_spacing
+from napari_oneshot_lmk.landmarks.files.table_spacing import RowPositions, RowSpacing, row_spacing
 from napari_oneshot_lmk.landmarks.files.text_file import (
     TableRow,
     at_line,
@@ -131,7 +131,7 @@ def _geometry_to_cells(
     height, width = geometry.image_shape_yx
     numbers = unusual_frame(geometry)
     spacing = geometry.spacing_mm_yx
-    told = row_spacing(points_yx, points_mm_yx).spacing_mm_yx
+    told = row_spacing(RowPositions(points_yx, points_mm_yx)).spacing_mm_yx
     few = np.isfinite(points_mm_yx[:, 0]).sum() < FEW_ROWS
     if spacing is not None and (few or told != spacing):
         numbers[SPACING_COLUMN] = spacing
@@ -240,6 +240,8 @@ class _TableImage:
     name: str
     points: list[Landmark] = field(default_factory=list)
     points_mm_yx: list[tuple[float | None, float | None]] = field(default_factory=list)
+    roundings: list[list[float]] = field(default_factory=list)
+    """Of y_px, x_px, y_mm and x_mm."""
     lines: dict[str, int] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
     has_states: bool = False
@@ -259,6 +261,7 @@ class _TableImage:
         self.points.append(point)
         self.has_states = self.has_states or bool(row.text("state"))
         self.points_mm_yx.append((row.number("y_mm"), row.number("x_mm")))
+        self.roundings.append([row.rounding(each) for each in ("y_px", "x_px", "y_mm", "x_mm")])
         for column in (*PROVENANCE, *GEOMETRY_COLUMNS):
             if point.is_manual and column == "author":
                 continue
@@ -298,28 +301,35 @@ class _TableImage:
     def _stated_geometry(self, points_yx: Points) -> tuple[Geometry | None, Sequence[int]]:
         """Return what the rows state, and which of them were changed since it was written."""
         points_mm_yx = np.array(self.points_mm_yx, dtype=np.float64)  # None becomes NaN
+        roundings = np.array(self.roundings)
+        rows = RowPositions(points_yx, points_mm_yx, roundings[:, :2], roundings[:, 2:])
         try:
             geometry = _geometry_from_cells(self.cells)
+            if geometry is None:
+                return None, ()
+            told = self._agreed(rows, geometry.spacing_mm_yx)
+            geometry = geometry.with_spacing(told.spacing_mm_yx)
         except (GeometryError, ValueError, OverflowError) as error:
             what = error.what if isinstance(error, GeometryError) else str(error)
             raise LandmarkError(
                 f"size, spacing or orientation of image {self.name!r} make no sense ({what})",
                 remedy="correct them or empty those columns",
             ) from error
-        if geometry is None:
-            return None, ()
-        told = row_spacing(points_yx, points_mm_yx)
-        stated = geometry.spacing_mm_yx
-        if stated is not None:
-            told, of_rows = row_spacing(points_yx, points_mm_yx, stated), told
-            if told.differing.all() and len(told.differing) >= FEW_ROWS and of_rows.spacing_mm_yx:
-                raise self._contradicts(0, f"with {SPACING_COLUMN} {self.cells[SPACING_COLUMN]}")
-        changed = np.flatnonzero(told.differing)
-        if told.is_contradictory:
-            raise self._contradicts(changed[0], "and no pixel spacing fits most lines")
         # The millimetres that stayed behind say that there was a position.
         emptied = np.isnan(points_yx).all(axis=1) & np.isfinite(points_mm_yx).all(axis=1)
-        return geometry.with_spacing(told.spacing_mm_yx), [*changed, *np.flatnonzero(emptied)]
+        return geometry, np.flatnonzero(told.differing | emptied).tolist()
+
+    def _agreed(self, rows: RowPositions, stated: tuple[float, float] | None) -> RowSpacing:
+        """Return the spacing that is stated or told by most rows, and the rows that differ."""
+        told = row_spacing(rows)
+        if stated is not None:
+            by_rows, told = told, row_spacing(rows, stated)
+            if told.differing.all() and len(rows.yx) >= FEW_ROWS and by_rows.spacing_mm_yx:
+                raise self._contradicts(0, f"with {SPACING_COLUMN} {self.cells[SPACING_COLUMN]}")
+        elif told.is_contradictory:
+            row = int(np.argmax(told.differing))
+            raise self._contradicts(row, "and no pixel spacing fits most lines")
+        return told
 
     def _contradicts(self, row: int, how: str) -> LandmarkError:
         name = self.points[row].name

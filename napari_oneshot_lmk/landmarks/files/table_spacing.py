@@ -15,11 +15,22 @@ from napari_oneshot_lmk.geometry import Points
 
 # Farther from the first pixel lies no landmark; products of such numbers overflow.
 _FARTHEST_MM = 1e12
-# A spreadsheet program keeps 15 digits; a person may have rounded to two decimals.
-_AS_COMPUTED = (1e-9, 1e-9)
-_AS_ROUNDED = (1e-3, 0.01)  # of the number, and in mm
+# What numbers of single precision are off by, of their size.
+_SINGLE = 1e-6
 
 Rows = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowPositions:
+    """What the rows of one image state: (N, 2) positions from pixel (0, 0), NaN where missing."""
+
+    yx: Points
+    mm_yx: Points
+    rounding_yx: Points | float = 0.0
+    """How far a position in pixels may be off, since it was rounded."""
+    rounding_mm_yx: Points | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class RowSpacing:
     spacing_mm_yx: tuple[float, float] | None
     """What most rows agree on; None where no row tells it or they do not agree."""
     differing: Rows
-    """The rows whose millimetres do not follow from their pixels; all (N,) false where none."""
+    """The (N,) rows whose millimetres do not follow from their pixels."""
 
     @property
     def is_contradictory(self) -> bool:
@@ -37,70 +48,69 @@ class RowSpacing:
         return self.spacing_mm_yx is None and bool(self.differing.any())
 
 
-def row_spacing(
-    points_yx: Points, points_mm_yx: Points, known_mm_yx: tuple[float, float] | None = None
-) -> RowSpacing:
-    """Compare (N, 2) positions in pixels with those in mm, both from pixel (0, 0).
-
-    NaN stands for what is missing. With ``known_mm_yx`` rows differ that do not follow it.
-    """
-    if known_mm_yx is not None:
-        return RowSpacing(known_mm_yx, _not_following(points_yx * known_mm_yx, points_mm_yx))
-    differing = np.zeros(len(points_yx), bool)
+def row_spacing(rows: RowPositions, known_mm_yx: tuple[float, float] | None = None) -> RowSpacing:
+    """Compare positions in pixels with those in mm; with ``known_mm_yx`` by that spacing."""
+    differing = np.zeros(len(rows.yx), bool)
     spacing: list[float] = []
     contradictory = False
-    for px, mm in zip(points_yx.T, points_mm_yx.T, strict=True):
+    roundings = (np.broadcast_to(r, rows.yx.shape) for r in (rows.rounding_yx, rows.rounding_mm_yx))
+    columns = (each.T for each in (rows.yx, rows.mm_yx, *roundings))
+    for axis, column in enumerate(zip(*columns, strict=True)):
+        px, mm = column[:2]
         # A millionth of a pixel says nothing of a ratio, and may vanish in it.
-        usable = np.isfinite(px) & np.isfinite(mm) & (np.abs(px) > 1e-6)
+        usable = (
+            np.isfinite(px) & np.isfinite(mm) & ((np.abs(px) > 1e-6) | (known_mm_yx is not None))
+        )
         if not usable.any():
             continue
-        ratio, differs = _ratio(px[usable], mm[usable])
+        used = [each[usable] for each in column]
+        if known_mm_yx is not None:
+            differing[usable] |= _differs(known_mm_yx[axis], *used)
+            continue
+        ratio, differs = _ratio(*used)
         differing[usable] |= differs
         contradictory = contradictory or ratio is None
         spacing += [] if ratio is None else [ratio]
+    if known_mm_yx is not None:
+        return RowSpacing(known_mm_yx, differing)
     if contradictory:
         return RowSpacing(None, differing)
     if len(spacing) < 2:
-        return RowSpacing(None, np.zeros(len(points_yx), bool))
+        return RowSpacing(None, np.zeros(len(rows.yx), bool))
     return RowSpacing((spacing[0], spacing[1]), differing)
 
 
-def _not_following(computed_mm_yx: Points, points_mm_yx: Points) -> Rows:
-    compared = np.isfinite(computed_mm_yx) & np.isfinite(points_mm_yx)
-    exactly = ~compared | np.isclose(computed_mm_yx, points_mm_yx, *_AS_COMPUTED)
-    about = ~compared | np.isclose(computed_mm_yx, points_mm_yx, *_AS_ROUNDED)
-    follows: Rows = np.all(exactly, axis=1)
-    if 2 * follows.sum() <= len(follows):
-        follows = np.all(about, axis=1)
-    return ~follows
-
-
-def _ratio(px: NDArray[np.float64], mm: NDArray[np.float64]) -> tuple[float | None, Rows]:
-    """Return the mm of one pixel on which most agree, None if there is none, and who differs.
-
-    Where most agree, the median of the ratios is among theirs.
-    """
+def _ratio(
+    px: Numbers, mm: Numbers, rounding: Numbers, rounding_mm: Numbers
+) -> tuple[float | None, Rows]:
+    """Return the mm of one pixel on which most agree, None if there is none, and who differs."""
     if np.abs(mm).max() > _FARTHEST_MM:
         return None, np.abs(mm) > _FARTHEST_MM
+    # Where most agree, the median is among theirs; it is as exact as they are in general.
     middle = float(np.median(mm / px))
-    agree = np.isclose(px * middle, mm, *_AS_COMPUTED)
-    if 2 * agree.sum() > len(px):
-        return _shortest(px[agree], mm[agree]), ~agree
-    for rows in (np.ones(len(px), bool), np.isclose(px * middle, mm, *_AS_ROUNDED)):
-        if not rows.any():
-            break
-        ratio = _fitted(px[rows], mm[rows])
-        agree = np.isclose(px * ratio, mm, *_AS_ROUNDED)
-        if agree[rows].all() and 2 * agree.sum() > len(px):
-            return _shortest(px[agree], mm[agree]), ~agree
-    return None, ~np.isclose(px * middle, mm, *_AS_ROUNDED)
+    inexact = float(np.median((rounding_mm + abs(middle) * rounding) / np.abs(px)))
+    differs = _differs(middle, px, mm, rounding, rounding_mm + 2 * inexact * np.abs(px))
+    if 2 * differs.sum() < len(px):
+        fitted = _fitted(px[~differs], mm[~differs])
+        differs = _differs(fitted, px, mm, rounding, rounding_mm)
+    if 2 * differs.sum() >= len(px):
+        return None, differs
+    return _shortest(px[~differs], mm[~differs]), differs
 
 
-def _fitted(px: NDArray[np.float64], mm: NDArray[np.float64]) -> float:
+def _differs(
+    ratio: float, px: Numbers, mm: Numbers, rounding: Numbers, rounding_mm: Numbers
+) -> Rows:
+    """Say which millimetres are further from those of the pixels than rounding explains."""
+    explained = 2 * (rounding_mm + abs(ratio) * rounding) + _SINGLE * np.abs(mm)
+    return np.asarray(np.abs(px * ratio - mm) > np.maximum(explained, abs(ratio) * _SINGLE))
+
+
+def _fitted(px: Numbers, mm: Numbers) -> float:
     return float(px @ mm / (px @ px))
 
 
-def _shortest(px: NDArray[np.float64], mm: NDArray[np.float64]) -> float:
+def _shortest(px: Numbers, mm: Numbers) -> float:
     """Return the shortest number that gives these millimetres: it is the one meant."""
     ratio = _fitted(px, mm)
     shorter = (float(f"{ratio:.{digits}g}") for digits in range(1, 18))

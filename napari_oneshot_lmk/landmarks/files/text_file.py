@@ -201,6 +201,13 @@ class TableRow:
             raise self.wrong(f"{column} is {cell!r}, which is not a number", "correct it")
         return value
 
+    def rounding(self, column: str) -> float:
+        """Return half of the last digit of a number, which it may be off by; 0 where it is none."""
+        digits, _, exponent = self.plain(column).lower().partition("e")
+        if not _NUMBER.fullmatch(digits):
+            return 0.0
+        return 0.5 * 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
+
     def plain(self, column: str) -> str:
         """Return a cell that holds numbers, decimal commas turned to points."""
         cell = self.text(column)
