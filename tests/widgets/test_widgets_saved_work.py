@@ -60,7 +60,7 @@ def test_corrections_of_an_earlier_session_stay_when_detecting(start, corrected)
     form = clinic.detect.form
     clinic.open(corrected)
     assert "2 corrections of" in form.of_image.text()
-    assert "one.png.landmarks.csv: detection leaves them as they are" in form.of_image.text()
+    assert "one.png.landmarks.csv: a detection leaves that as it is" in form.of_image.text()
     clinic.fake.shift_yx = (-5.0, 6.0)
     clinic.run(form.here)
     assert clinic.at("a") == (100.0, 60.0)

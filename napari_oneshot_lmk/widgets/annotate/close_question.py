@@ -59,11 +59,10 @@ class UnsavedQuestion(QObject):
         return self._landmarks_may_go(window) and self._set_may_go(window)
 
     def _landmarks_may_go(self, window: QWidget) -> bool:
-        bench = self._session.workbench
-        unsaved = [] if bench is None else unsaved_of(bench).names
-        if not unsaved:
+        if not self._session.unsaved():
             return True
-        answer = ask_what_becomes_of(window, unsaved)
+        bench = self._session.workbench
+        answer = ask_what_becomes_of(window, unsaved_of(bench).names)
         if answer is not Answer.SAVE:
             return answer is Answer.CLOSE
         images = results_and_unsaved_of(bench, preferences().author)

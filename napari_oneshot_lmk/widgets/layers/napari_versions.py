@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -67,20 +68,21 @@ def keeping_selection(viewer: Any) -> Iterator[None]:
         camera_of(viewer).mouse_pan = active.mouse_pan
 
 
-IMAGES_KEPT_MS = 3000
+PIXELS_KEPT_MS = 3000
 """The frames after a removal are drawn within some tens of milliseconds."""
 
 
 class KeptVisuals:
-    """Keeps the visuals of removed points and, for a while, the programs of removed images.
+    """Keeps the visuals of removed points and lines, and the programs of removed images.
 
     Where a removed layer takes its shader programs along, software renderers end the
-    process two frames later, and drivers on Windows raise access violations (napari #6472).
-    Those of points and lines are small and stay; the program of an image holds its pixels.
+    process two frames later, and drivers on Windows raise access violations (napari #6472):
+    vispy leaves the vertices of a program enabled, and what is drawn next reads them, whenever
+    they are deleted. All of that is small and stays; the pixels of an image do not.
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._visuals: dict[int, Any] = {}
+        self._kept: dict[int, Any] = {}
         viewer.layers.events.removing.connect(self._on_removing)
 
     def _on_removing(self, event: Any) -> None:
@@ -88,14 +90,37 @@ class KeptVisuals:
 
         canvas = gloo.get_current_canvas()
         nodes = [] if canvas is None else [getattr(canvas, "scene", None)]
-        programs = []
+        images: list[Any] = []
         while nodes:
             node = nodes.pop()
             if node is None:
                 continue
             nodes.extend(node.children)
             if type(node).__name__ in ("PointsVisual", "ShapesVisual"):
-                self._visuals[id(node)] = node
+                self._kept[id(node)] = node
             elif type(node).__name__ == "Image":
-                programs.append(getattr(node, "_program", None))
-        QTimer.singleShot(IMAGES_KEPT_MS, programs.clear)
+                program = getattr(node, "_program", None)
+                self._kept[id(program)] = program
+                images.append(node)
+        QTimer.singleShot(0, partial(_expect_no_more, images))
+
+
+def _expect_no_more(images: list[Any]) -> None:
+    """Free the pixels of those images that have just left the scene, after some frames.
+
+    One that leaves it later may only be shown in 3-D.
+    """
+    gone = [getattr(node, "_texture", None) for node in images if not _is_in_scene(node)]
+    QTimer.singleShot(PIXELS_KEPT_MS, partial(_free, gone))
+
+
+def _is_in_scene(node: Any) -> bool:
+    while node.parent is not None:
+        node = node.parent
+    return type(node).__name__ == "SubScene"
+
+
+def _free(textures: list[Any]) -> None:
+    for texture in textures:
+        if texture is not None:
+            texture.delete()
