@@ -104,7 +104,8 @@ def _evaluate_pixels(
         ]
         columns = ["", "n", "MRE px", "SD px", "median px"]
         columns += [f"< {radius:g} px %" for radius in RADII]
-        print_table(f"Errors, {len(comparison.images)} images", columns, rows)
+        count = len(comparison.images)
+        print_table(f"Errors, {count} image{'s' if count != 1 else ''}", columns, rows)
     if out is not None:
         with atomic_write(out, overwrite=overwrite, folder=True) as unfinished:
             table.to_csv(unfinished / "per_landmark.csv", index=False, float_format="%.6g")
@@ -126,7 +127,8 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
         scoring = report.scoring(name)
         if scoring is not None:
             rows += [_cells(words, scoring.overall), _interval_cells(scoring.overall_ci95)]
-    print_table(f"{title}, {len(report.table.images)} images", columns, rows)
+    count = len(report.table.images)
+    print_table(f"{title}, {count} image{'s' if count != 1 else ''}", columns, rows)
     if each and len(report.table.landmarks) > 1:
         rows = [_cells(name, part) for name, part in report.native.per_landmark.items()]
         print_table("Each landmark, native resolution", columns, rows)

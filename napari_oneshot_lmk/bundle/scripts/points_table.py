@@ -66,7 +66,7 @@ class PointsTable:
 
     def finish(self) -> None:
         """Say what was written; end with exit code 1 if a file could not be used."""
-        print(f"{self.path}: {self.done} images")
+        print(f"{self.path}: {self.done} image{'s' if self.done != 1 else ''}")
         for sentence in self.failed:
             print(sentence, file=sys.stderr)
         if self.failed:

@@ -160,7 +160,7 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         if (0.0, 0.0) in specimen.positions and specimen.comment[0] != MARK:
             zeros.append(landmarks.image)
     if zeros:
-        more = f" and {len(zeros) - 1} more images" if zeros[1:] else ""
+        more = f" and {len(zeros) - 1} more" if zeros[1:] else ""
         context.tell(
             f"landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
             "digitised, as geomorph writes them"
