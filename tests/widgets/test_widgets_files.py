@@ -279,7 +279,8 @@ def test_samples_and_landmark_files_open_without_pytorch(tmp_path):
 def test_the_window_draws_while_an_image_is_read(viewer, plugin, qtbot, tmp_path, monkeypatch):
     grey = np.arange(3000, dtype=np.uint8).reshape(60, 50)
     imageio.imwrite(tmp_path / "image.png", grey)
-    write_landmarks(tmp_path / "found.csv", [landmarks(spacing=None)])
+    # A table that does not state the size of the image, which is read for that.
+    write_landmarks(tmp_path / "found.csv", [Landmarks.from_positions(POINTS, "image.png")])
     threads, ticks = [], []
 
     def slowly(path: Path) -> Any:
