@@ -26,7 +26,7 @@ from napari_oneshot_lmk.matching.crops import (
     soft_argmax,
 )
 from napari_oneshot_lmk.network.crop_network import CropNetwork
-from napari_oneshot_lmk.network.layout import without_numbers
+from napari_oneshot_lmk.network.meta_device import on_meta_device
 
 
 class FineStage(nn.Module):
@@ -54,7 +54,7 @@ class FineStage(nn.Module):
 
         A `UsageError` is raised where card and state_dict do not fit together.
         """
-        with without_numbers():
+        with on_meta_device():
             expected = CropNetwork(card.network).state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
             raise UsageError("the numbers do not fit the layout of the fine stage")

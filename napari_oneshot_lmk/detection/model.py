@@ -36,7 +36,7 @@ from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.heatmap_network import Network, build_network
-from napari_oneshot_lmk.network.layout import without_numbers
+from napari_oneshot_lmk.network.meta_device import on_meta_device
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 DESCRIPTION_FILE = "model.json"
@@ -76,7 +76,7 @@ class Part:
         if sizes.num_landmarks not in (1, len(entry.landmarks)):
             raise UsageError("adapters and landmarks do not match")
         # A layout that claims terabytes costs nothing to refuse.
-        with without_numbers():
+        with on_meta_device():
             expected = build_network(sizes).state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
             raise UsageError("the numbers do not fit the layout")

@@ -39,7 +39,7 @@ class Page:
     def norm_number(self, value: Value) -> int | None:
         """Return which of ``norms`` a value is compared with, from 1; None for none."""
         norm = value.measurement.norm
-        return None if norm is None else self.norms.index(_without_numbers(norm)) + 1
+        return None if norm is None else self.norms.index(_on_meta_device(norm)) + 1
 
 
 def make_page(
@@ -71,7 +71,7 @@ def make_page(
     landmarks = on_image(landmarks, image)
     geometry = image.geometry if landmarks.geometry is None else landmarks.geometry
     values = measure(landmarks, chosen.measurement)
-    norms = [_without_numbers(v.measurement.norm) for v in values if v.measurement.norm is not None]
+    norms = [_on_meta_device(v.measurement.norm) for v in values if v.measurement.norm is not None]
     facts = [
         ("Image", _image_fact(image)),
         ("Pixel spacing", _spacing_fact(image, geometry.spacing_mm_yx)),
@@ -110,7 +110,7 @@ def on_image(landmarks: Landmarks, image: GrayImage) -> Landmarks:
     return landmarks
 
 
-def _without_numbers(norm: Norm) -> Norm:
+def _on_meta_device(norm: Norm) -> Norm:
     return norm.model_copy(update={"mean": 0.0, "sd": None})
 
 

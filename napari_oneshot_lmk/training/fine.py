@@ -40,7 +40,7 @@ from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler, HeldO
 from napari_oneshot_lmk.training.fine_images import Array, Labels, ShapeResiduals, find_coarse
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
 from napari_oneshot_lmk.training.precision import PrecisionAgent
-from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.preset import FineSettings, Preset
 
 NAME = "fine stage"
 """Of its network, in events."""
@@ -92,6 +92,28 @@ def train_fine(
     keep_freed_memory()
     trainer = _FineTrainer(detector, images, preset, seed, checkpoints, should_stop, landmarks)
     return (yield from trainer.run())
+
+
+def fine_card(
+    settings: FineSettings,
+    landmarks: tuple[str, ...],
+    pixel: float,
+    network: CropNetworkConfig,
+    spreads_px: tuple[float, ...] | None = None,
+) -> FineCard:
+    """Return the card of a stage; without ``spreads_px`` its targets' are those of the settings."""
+    return FineCard(
+        landmarks=landmarks,
+        shares=(settings.share,) * len(landmarks),
+        pixel=pixel,
+        side=settings.side,
+        factors=(1, settings.wider),
+        looks=settings.looks,
+        coarse_sd_px=settings.coarse_sd_px,
+        window=settings.window,
+        target_sds_px=spreads_px or (settings.target_sd_px,) * len(landmarks),
+        network=network,
+    )
 
 
 @dataclass(eq=False)
@@ -352,22 +374,8 @@ class _FineTrainer:
 
     def stage(self, network: CropNetwork, agent: PrecisionAgent | None = None) -> FineStage:
         """Return what detection looks with."""
-        settings = self.settings
-        spreads_px = (settings.target_sd_px,) * len(self.names)
-        if agent is not None:
-            spreads_px = tuple(agent.spreads_px.tolist())
-        card = FineCard(
-            landmarks=self.names,
-            shares=(settings.share,) * len(self.names),
-            pixel=self.grid.pixel,
-            side=settings.side,
-            factors=(1, settings.wider),
-            looks=settings.looks,
-            coarse_sd_px=settings.coarse_sd_px,
-            window=settings.window,
-            target_sds_px=spreads_px,
-            network=network.config,
-        )
+        spreads_px = None if agent is None else tuple(agent.spreads_px.tolist())
+        card = fine_card(self.settings, self.names, self.grid.pixel, network.config, spreads_px)
         state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
         return FineStage.build(card, state, self.grid.template)
 

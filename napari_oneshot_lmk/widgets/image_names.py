@@ -24,7 +24,7 @@ def names_apart(images: Sequence[tuple[str, Path | None]]) -> list[str]:
     """
     counts = Counter(image_key(name) for name, _ in images)
     paths = [Path(os.path.normpath(file.absolute())) for _, file in images if file is not None]
-    short = short_names(_folders_of(paths))
+    short = short_names({path: path.parent for path in paths})
     named: list[str] = []
     for name, file in images:
         own = name
@@ -43,16 +43,6 @@ def named_apart(images: Sequence[Landmarks], files: Sequence[Path | None]) -> li
         landmarks if landmarks.image == name else replace(landmarks, image=name)
         for landmarks, name in zip(images, names, strict=True)
     ]
-
-
-def _folders_of(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Return for each file the folder that holds all of them, or its own where none does."""
-    try:
-        shared = Path(os.path.commonpath([path.parent for path in paths]))
-    except ValueError:
-        # No files, or files on two drives of Windows.
-        return {path: path.parent for path in paths}
-    return dict.fromkeys(paths, shared)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard
@@ -16,6 +15,7 @@ from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
 from napari_oneshot_lmk.network.crop_network import CropNetwork
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.fine import fine_card
 from napari_oneshot_lmk.training.preset import Preset
 
 if TYPE_CHECKING:
@@ -71,15 +71,6 @@ def _fine_stage(
     sizes = {"width": settings.fine.width, "cell": settings.fine.cell}
     config = CropNetworkConfig(landmarks=len(names), **sizes)
     network = CropNetwork(config).requires_grad_(False).eval()
-    card = FineCard(
-        landmarks=names,
-        shares=(settings.fine.share,) * len(names),
-        pixel=settings.fine.pixel * float(Detector(template, encoder).shape.size),
-        side=settings.fine.side,
-        factors=(1, settings.fine.wider),
-        looks=settings.fine.looks,
-        coarse_sd_px=settings.fine.coarse_sd_px,
-        window=settings.fine.window,
-        network=config,
-    )
+    pixel = settings.fine.pixel * float(Detector(template, encoder).shape.size)
+    card = fine_card(settings.fine, names, pixel, config)
     return FineStage(card, network, template.image.geometry).to(encoder.device)

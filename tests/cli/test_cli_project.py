@@ -378,15 +378,14 @@ def test_images_are_removed_and_their_landmarks_kept(world):
     result = run("project", "remove", folder, first, second)
     assert result.exit_code == 1
     assert "--force" in result.output
-    left = {image.name for image in Project.open(folder).images}
-    assert {first, second} & left == {first}
+    assert {first, second} & {im.name for im in Project.open(folder).images} == {first}
     assert "its landmarks are kept in" in ok("remove", folder, first, "--force")
     kept = sorted(path.name for path in (folder / "removed").iterdir())
     assert kept == sorted(f"{name}.json" for name in (first, second))
     # What is added again has its landmarks back, by its content.
     renamed = (world.images / first).rename(world.images / "renamed.png")
-    result = run("project", "add", folder, renamed)
-    assert "renamed.png: was removed before; its landmarks are back from" in result.stderr
+    said = run("project", "add", folder, renamed).stderr
+    assert "renamed.png: was removed before; its landmarks are back from" in said
     project = Project.open(folder)
     assert project.work(project.named("renamed").id).landmarks.manual
 

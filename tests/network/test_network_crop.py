@@ -8,7 +8,7 @@ from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.crop_config import NORM_GROUPS, STRIDE, CropNetworkConfig
 from napari_oneshot_lmk.network.crop_network import CropNetwork
-from napari_oneshot_lmk.network.layout import without_numbers
+from napari_oneshot_lmk.network.meta_device import on_meta_device
 from napari_oneshot_lmk.network.unet_blocks import NEGATIVE_SLOPE, Down, TwoConv, UpCat
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -67,10 +67,10 @@ def test_blocks_are_those_of_monai(ours, name, channels, shapes):
         assert torch.equal(one, other)
 
 
-def test_a_layout_without_numbers_has_their_shapes_and_draws_none():
+def test_a_layout_on_meta_device_has_their_shapes_and_draws_none():
     config = CropNetworkConfig(landmarks=3, width=4, cell=2)
     before = torch.get_rng_state()
-    with without_numbers():
+    with on_meta_device():
         empty = CropNetwork(config).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     full = CropNetwork(config).state_dict()

@@ -1,4 +1,4 @@
-"""Networks without numbers: what a state_dict has to fit, before memory is taken for it."""
+"""Networks on the meta device: what a state_dict has to fit, before memory is taken for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def without_numbers() -> Iterator[None]:
+def on_meta_device() -> Iterator[None]:
     """Make modules whose parameters and buffers have a shape and a type, but no memory.
 
     They are on the meta device, and what would draw their first values is passed over: drawn on
@@ -20,7 +20,7 @@ def without_numbers() -> Iterator[None]:
 
     Examples
     --------
-    >>> with without_numbers():
+    >>> with on_meta_device():
     ...     layer = nn.Linear(10**6, 10**6)
     >>> layer.weight.shape, layer.weight.device.type
     (torch.Size([1000000, 1000000]), 'meta')
